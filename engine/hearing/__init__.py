@@ -1,0 +1,1 @@
+"""From sound to feature windows: resampling, separation, MFCC."""

@@ -1,0 +1,1 @@
+"""Published metrics as pure functions."""

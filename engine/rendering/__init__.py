@@ -1,0 +1,1 @@
+"""From motion to pictures: one pure `draw` per renderer."""

@@ -1,0 +1,1 @@
+"""Corpora, losses and training loops. Nothing that runs live imports this package."""

@@ -1,0 +1,1 @@
+"""The floor: hot loops and compiled networks. Imports nothing of Cantar's."""
