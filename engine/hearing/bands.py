@@ -1,0 +1,70 @@
+"""What the separator sees: 96 band powers of the long spectrum, normalised by what came before."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.hearing.stft import BINS, LENGTH
+from engine.signals import F32
+from engine.timeline import FEATURE_RATE
+from kernels.spectral import band_edges
+
+LINEAR, ERB = 64, 32
+BANDS = LINEAR + ERB
+VIEWS = 2  # each band relative to the running loudness, and to its own running mean
+FLOOR = np.float32(1e-7)  # power: about -70 dBFS
+MEMORY = np.float32(300)  # hops (3 s) that a running mean remembers
+
+
+def band_bank() -> F32:
+    """[BANDS, BINS] triangles that sum to one in every bin.
+
+    64 linear to 1 kHz (harmonics stay apart), then 32 on the ERB-rate scale to 8 kHz.
+    """
+    def erb(hertz: float) -> float:
+        return 21.4 * float(np.log10(1 + 0.00437 * hertz))
+
+    linear = np.arange(1, LINEAR + 1) * 1000 / LINEAR
+    rate = np.linspace(erb(1000), erb(FEATURE_RATE / 2), ERB + 1)[1:]
+    centres = np.concatenate([linear, (10 ** (rate / 21.4) - 1) / 0.00437])
+    hertz = np.arange(BINS) * FEATURE_RATE / LENGTH
+    position = np.interp(hertz, centres, np.arange(BANDS))
+    return np.maximum(0, 1 - np.abs(position - np.arange(BANDS)[:, None])).astype(np.float32)
+
+
+BANK = band_bank()
+LOWS, HIGHS = band_edges(BANK)
+
+
+class BandState(NamedTuple):
+    hops: F32  # [B] hops heard, at most MEMORY
+    level: F32  # [B] running mean power
+    means: F32  # [B, BANDS] running mean of each band's log power, dB
+
+
+class BandViews:
+    """Band powers [T, B, 96] → network input [T, B, 2, 96], each hop seen against its past only."""
+
+    def initial_state(self, batch: int = 1) -> BandState:
+        """Nothing heard yet."""
+        return BandState(
+            np.zeros(batch, np.float32),
+            np.zeros(batch, np.float32),
+            np.zeros((batch, BANDS), np.float32),
+        )
+
+    def __call__(self, x: F32, state: BandState) -> tuple[F32, BandState]:
+        views = np.empty((*x.shape[:2], VIEWS, BANDS), np.float32)
+        hops, level, means = state
+        for k, power in enumerate(x):
+            decibels = 10 * np.log10(power + FLOOR)
+            hops = np.minimum(hops + 1, MEMORY)
+            share = 1 / hops
+            level = level + share * (power.mean(axis=1) - level)
+            means = means + share[:, None] * (decibels - means)
+            loudness = 10 * np.log10(level + FLOOR)
+            views[k, :, 0] = np.clip((decibels - loudness[:, None] + 20) / 20, -2.5, 2.5)
+            views[k, :, 1] = np.clip((decibels - means) / 12, -3, 3)
+        return views, BandState(hops, level, means)

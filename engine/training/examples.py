@@ -1,0 +1,38 @@
+"""Vectorised twins of hearing, for training: whole stretches of sound at once.
+
+`tests/test_laws.py` holds them to the streaming parts hop by hop.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from engine.hearing import bands, mfcc, stft
+from engine.signals import F32
+from engine.timeline import FEATURE_HOP
+from kernels.spectral import mel_power_plain
+
+
+def hop_frames(x: F32, length: int) -> F32:
+    """[B, n] → [B, n // 160, length]: the frame of hop k ends with the hop; silence came before."""
+    padded = np.pad(x, ((0, 0), (length - FEATURE_HOP, 0)))
+    return sliding_window_view(padded, length, axis=1)[:, ::FEATURE_HOP]
+
+
+def spectra(x: F32) -> np.ndarray:
+    """[B, n] → complex [B, k, 513] long asymmetric spectra."""
+    return np.fft.rfft(hop_frames(x, stft.LENGTH) * stft.ANALYSIS, axis=-1)
+
+
+def band_power(spectrum: np.ndarray) -> F32:
+    """[..., 513] spectrum → [..., 96] band powers."""
+    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
+    return power @ bands.BANK.T
+
+
+def mel_energy(x: F32) -> F32:
+    """[B, n] → [B, k, 26] mel energies of the MFCC's own 25 ms frames."""
+    frames = hop_frames(x, mfcc.WINDOW + 1)
+    emphasised = frames[..., 1:] - mfcc.PREEMPHASIS * frames[..., :-1]
+    return mel_power_plain(emphasised, mfcc.HAMMING, mfcc.FFT, mfcc.BANK)

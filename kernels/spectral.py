@@ -1,0 +1,143 @@
+"""Hot loops of hearing: FIR decimation, framed power spectra, band sums, cepstra.
+
+Each numba function has a plain numpy twin of the same name with `_plain`; tests hold them together.
+Everything is float32 in and out; each output element is computed alone, in one fixed order, so that
+chunking cannot change a bit of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+
+
+@njit(cache=True, nogil=True)
+def decimate(x: F32, taps: F32, factor: int, first: int) -> F32:
+    """Filter and keep every `factor`-th sample.
+
+    x: [n] with `len(taps) - 1` samples of history in front. taps: [K].
+    first: index into x of the newest sample of the first output. Returns [m].
+    """
+    length = x.shape[0]
+    count = 0 if first >= length else (length - 1 - first) // factor + 1
+    out = np.empty(count, np.float32)
+    for m in range(count):
+        newest = first + m * factor
+        total = np.float32(0.0)
+        for k in range(taps.shape[0]):
+            total += taps[k] * x[newest - k]
+        out[m] = total
+    return out
+
+
+def decimate_plain(x: F32, taps: F32, factor: int, first: int) -> F32:
+    """Twin of `decimate` by convolution."""
+    if first >= len(x):
+        return np.zeros(0, np.float32)
+    full = np.convolve(x.astype(np.float64), taps.astype(np.float64))
+    return full[first : len(x) : factor].astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _fft_in_place(re: F32, im: F32, cosine: F32, sine: F32) -> None:
+    """Radix-2 FFT of a complex signal whose length is a power of two, natural order in and out."""
+    n = re.shape[0]
+    j = 0
+    for i in range(1, n):
+        bit = n >> 1
+        while j & bit:
+            j ^= bit
+            bit >>= 1
+        j |= bit
+        if i < j:
+            re[i], re[j] = re[j], re[i]
+            im[i], im[j] = im[j], im[i]
+    span = 2
+    while span <= n:
+        half = span // 2
+        stride = n // span
+        for start in range(0, n, span):
+            for k in range(half):
+                c, s = cosine[k * stride], sine[k * stride]
+                a, b = start + k, start + k + half
+                tr = re[b] * c - im[b] * s
+                ti = re[b] * s + im[b] * c
+                re[b], im[b] = re[a] - tr, im[a] - ti
+                re[a], im[a] = re[a] + tr, im[a] + ti
+        span *= 2
+
+
+def twiddles(n: int) -> tuple[F32, F32]:
+    """Cosine and sine tables [n/2] of an n-point FFT, for `mel_power`."""
+    angle = -2.0 * np.pi * np.arange(n // 2) / n
+    return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+
+
+def band_edges(weights: F32) -> tuple[I32, I32]:
+    """First and one-past-last nonzero column of each row of a [bands, bins] filterbank."""
+    lows = np.array([row.nonzero()[0][0] if row.any() else 0 for row in weights], np.int32)
+    highs = np.array([row.nonzero()[0][-1] + 1 if row.any() else 0 for row in weights], np.int32)
+    return lows, highs
+
+
+@njit(cache=True, nogil=True)
+def mel_power(
+    frame: F32, window: F32, cosine: F32, sine: F32, bank: F32, lows: I32, highs: I32
+) -> F32:
+    """Band energies [bands] of one windowed frame [n ≤ nfft]: filterbank · |FFT|² / nfft."""
+    nfft = cosine.shape[0] * 2
+    re = np.zeros(nfft, np.float32)
+    im = np.zeros(nfft, np.float32)
+    for i in range(frame.shape[0]):
+        re[i] = frame[i] * window[i]
+    _fft_in_place(re, im, cosine, sine)
+    out = np.empty(bank.shape[0], np.float32)
+    for band in range(bank.shape[0]):
+        total = np.float32(0.0)
+        for k in range(lows[band], highs[band]):
+            total += bank[band, k] * (re[k] * re[k] + im[k] * im[k])
+        out[band] = total / np.float32(nfft)
+    return out
+
+
+def mel_power_plain(frames: F32, window: F32, nfft: int, bank: F32) -> F32:
+    """Twin of `mel_power` for many frames: [..., n] → [..., bands]."""
+    spectrum = np.fft.rfft(frames * window, nfft, axis=-1)
+    return ((spectrum.real**2 + spectrum.imag**2) / nfft @ bank.T).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def band_sums(power: F32, bank: F32, lows: I32, highs: I32) -> F32:
+    """bank [bands, bins] · power [bins] → [bands], walking only where the bank is not zero."""
+    out = np.empty(bank.shape[0], np.float32)
+    for band in range(bank.shape[0]):
+        total = np.float32(0.0)
+        for k in range(lows[band], highs[band]):
+            total += bank[band, k] * power[k]
+        out[band] = total
+    return out
+
+
+def band_sums_plain(power: F32, bank: F32) -> F32:
+    """Twin of `band_sums` for many frames: [..., bins] → [..., bands]."""
+    return (power @ bank.T).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def cepstra(mel: F32, floor: float, basis: F32) -> F32:
+    """Cepstral coefficients [C] of band energies [bands]: basis [C, bands] · log(mel + floor)."""
+    out = np.zeros(basis.shape[0], np.float32)
+    for band in range(mel.shape[0]):
+        level = np.log(mel[band] + np.float32(floor))
+        for c in range(basis.shape[0]):
+            out[c] += basis[c, band] * level
+    return out
+
+
+def cepstra_plain(mel: F32, floor: float, basis: F32) -> F32:
+    """Twin of `cepstra` for many frames: [..., bands] → [..., C]."""
+    return (np.log(mel + np.float32(floor)) @ basis.T).astype(np.float32)
