@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -100,10 +100,10 @@ class Identity:
     folder: Path
     palette: Palette | None = None
     puppet: PuppetLook | None = None
-    assets: Mapping[str, str] = MappingProxyType({})
+    assets: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-KEYS = tuple(field.name for field in fields(Identity) if field.name != "folder")
+KEYS = tuple(f.name for f in fields(Identity) if f.name != "folder")
 REQUIRED = ("name", "title", "renderers", "origin", "licence")
 
 
@@ -170,7 +170,7 @@ def _renderers(path: Path, data: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _palette(path: Path, data: Any) -> Palette:
-    names = tuple(field.name for field in fields(Palette))
+    names = tuple(f.name for f in fields(Palette))
     _keys(path, "palette.", data, names, names)
     for key, value in data.items():
         good = isinstance(value, str) and COLOUR.fullmatch(value) is not None
@@ -179,7 +179,7 @@ def _palette(path: Path, data: Any) -> Palette:
 
 
 def _look(path: Path, data: Any) -> PuppetLook:
-    names = tuple(field.name for field in fields(PuppetLook))
+    names = tuple(f.name for f in fields(PuppetLook))
     _keys(path, "puppet.", data, names, ())
     for key, value in data.items():
         if key in CHOICES:
