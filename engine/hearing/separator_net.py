@@ -113,6 +113,11 @@ class SeparatorNet(nn.Module):
         self.to_mel = nn.Linear(4 * half + config.wide_hidden, STEMS * config.mel)
         self.to_activity = nn.Linear(2 * config.wide_hidden, 1)
 
+    @classmethod
+    def from_config(cls, config: dict[str, int]) -> SeparatorNet:
+        """Build from a plain dictionary, as exported files carry it."""
+        return cls(SeparatorConfig(**config))
+
     def initial_state(self, batch: int = 1) -> SeparatorState:
         """Silence before the first hop."""
         c, half = self.config.channels, self.config.bands // 2

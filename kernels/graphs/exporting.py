@@ -1,0 +1,101 @@
+"""Export a stateful torch module as one-step ONNX: state ports named from its tree, weights named."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+OPSET = 18
+
+
+def names_of(tree: Any, prefix: str) -> list[str]:
+    """Port names of a nested NamedTuple of tensors: `state.memory.h`, in order."""
+    if isinstance(tree, Tensor):
+        return [prefix]
+    return [leaf for name in tree._fields for leaf in names_of(getattr(tree, name), f"{prefix}.{name}")]
+
+
+def leaves_of(tree: Any) -> list[Tensor]:
+    """Tensors of a nested NamedTuple, in order."""
+    return [tree] if isinstance(tree, Tensor) else [leaf for part in tree for leaf in leaves_of(part)]
+
+
+def rebuild(tree: Any, leaves: list[Tensor]) -> Any:
+    """A tree like `tree` with `leaves` in place of its tensors; consumes the list."""
+    if isinstance(tree, Tensor):
+        return leaves.pop(0)
+    return type(tree)(*(rebuild(part, leaves) for part in tree))
+
+
+class Flat(nn.Module):
+    """A module `(inputs…, state) → outputs, state` with every tensor a positional port."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.template = module.initial_state(1)  # type: ignore[operator]
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        count = len(leaves_of(self.template))
+        inputs, state = tensors[: len(tensors) - count], list(tensors[len(tensors) - count :])
+        outputs, after = self.module(*inputs, rebuild(self.template, state))
+        return (*leaves_of(outputs), *leaves_of(after))
+
+
+def export(module: nn.Module, examples: dict[str, Tensor], path: Path, config: dict[str, Any]) -> None:
+    """Write `module` for batch 1 and one step.
+
+    examples: one tensor per input port, by name. config: what `Module.from_config` rebuilds it
+    from. Weights become initialisers under their own names, so the file is also the checkpoint.
+    """
+    flat = Flat(module).eval()
+    with torch.no_grad():
+        outputs, after = module(*examples.values(), flat.template)
+    arguments = (*examples.values(), *leaves_of(flat.template))
+    output_names = outputs._fields if hasattr(outputs, "_fields") else ("output",)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            flat,
+            arguments,
+            str(path),
+            input_names=[*examples, *names_of(flat.template, "state")],
+            output_names=[*output_names, *names_of(after, "next_state")],
+            opset_version=OPSET,
+            do_constant_folding=False,
+            keep_initializers_as_inputs=False,
+            dynamo=False,
+        )
+    model = onnx.load(str(path))
+    _strip_prefix(model, "module.")
+    kind = type(module)
+    cantar = {"module": f"{kind.__module__}:{kind.__qualname__}", "config": config}
+    onnx.helper.set_model_props(model, {"cantar": json.dumps(cantar)})
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
+def _strip_prefix(model: onnx.ModelProto, prefix: str) -> None:
+    """Give weights the names they have in the module itself.
+
+    The exporter keeps one copy of equal weights and an Identity for the others: each gets its own.
+    """
+    graph = model.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    for node in [node for node in graph.node if node.op_type == "Identity"]:
+        if node.input[0] in weights and node.output[0].startswith(prefix):
+            copy = graph.initializer.add()
+            copy.CopyFrom(weights[node.input[0]])
+            copy.name = node.output[0]
+            graph.node.remove(node)
+    for tensor in graph.initializer:
+        tensor.name = tensor.name.removeprefix(prefix)
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = name.removeprefix(prefix)

@@ -1,0 +1,213 @@
+"""`open_graph(path, backend)`: a named backend works or says why not; only `auto` looks further."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+log = logging.getLogger(__name__)
+
+
+class BackendUnavailable(RuntimeError):
+    """The runtime cannot be had here. The message says why and what would mend it."""
+
+
+class Graph(Protocol):
+    """A network with named ports. Calling it is pure: state goes in and comes out by name.
+
+    inputs: shape of each input port. outputs: names in order. meta: what the exporter wrote.
+    """
+
+    backend: str
+    inputs: dict[str, tuple[int, ...]]
+    outputs: tuple[str, ...]
+    meta: dict[str, Any]
+
+    def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]: ...
+
+
+def _describe(path: Path) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...], dict[str, Any]]:
+    """Input shapes, output names and metadata of an ONNX file, without its weights."""
+    import onnx
+
+    model = onnx.load(str(path), load_external_data=False)
+    inputs = {
+        port.name: tuple(dim.dim_value for dim in port.type.tensor_type.shape.dim)
+        for port in model.graph.input
+    }
+    outputs = tuple(port.name for port in model.graph.output)
+    meta = {prop.key: json.loads(prop.value) for prop in model.metadata_props if prop.key == "cantar"}
+    return inputs, outputs, meta.get("cantar", {})
+
+
+class _OpenVino:
+    backend = "openvino"
+
+    def __init__(self, path: Path, precision: str) -> None:
+        try:
+            import openvino as ov
+        except ImportError as error:
+            raise BackendUnavailable(f"openvino: {error}; pip install openvino") from error
+        self.inputs, self.outputs, self.meta = _describe(path)
+        core = ov.Core()
+        options = {
+            "INFERENCE_NUM_THREADS": 1,
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+        }
+        self._compiled = core.compile_model(str(path), "CPU", options)
+        self._request = self._compiled.create_infer_request()
+
+    def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        # Ports keep their order in the file; OpenVINO may give one tensor several names.
+        self._request.infer([feeds[name] for name in self.inputs], share_inputs=True)
+        return {
+            name: self._request.get_output_tensor(index).data.copy()
+            for index, name in enumerate(self.outputs)
+        }
+
+
+class _OnnxRuntime:
+    backend = "onnxruntime"
+
+    def __init__(self, path: Path, precision: str) -> None:
+        try:
+            import onnxruntime as ort
+        except ImportError as error:
+            raise BackendUnavailable(f"onnxruntime: {error}; pip install onnxruntime") from error
+        if precision != "fp32":
+            raise BackendUnavailable(f"onnxruntime runs these graphs in fp32 only, asked {precision}")
+        self.inputs, self.outputs, self.meta = _describe(path)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Spinning would burn most of two cores at a paced 30 fps.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        return dict(zip(self.outputs, self._session.run(list(self.outputs), feeds), strict=True))
+
+
+class _Eager:
+    """The torch module itself, built from the class, configuration and weights in the file."""
+
+    backend = "eager"
+
+    def __init__(self, path: Path, precision: str) -> None:
+        try:
+            import torch
+        except ImportError as error:
+            raise BackendUnavailable(f"eager: {error}; pip install 'cantar[torch]'") from error
+        if precision != "fp32":
+            raise BackendUnavailable(f"eager runs in fp32 only, asked {precision}")
+        self.inputs, self.outputs, self.meta = _describe(path)
+        self._torch = torch
+        self._module = load_module(path)
+
+    def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        with self._torch.inference_mode():
+            tensors = [self._torch.from_numpy(np.ascontiguousarray(feeds[n])) for n in self.inputs]
+            answers = self._module(*tensors)
+        return {name: t.numpy() for name, t in zip(self.outputs, answers, strict=True)}
+
+
+class _TensorRT(_Eager):
+    """The eager module compiled by torch-tensorrt. Unverified here: no such machine was at hand."""
+
+    backend = "tensorrt"
+
+    def __init__(self, path: Path, precision: str) -> None:
+        try:
+            import torch_tensorrt
+        except Exception as error:  # it raises a plain Exception when libnvinfer is missing
+            reason = str(error).splitlines()[0]
+            raise BackendUnavailable(
+                f"tensorrt: {reason}; needs an NVIDIA GPU and pip install 'cantar[gpu]'"
+            ) from error
+        import torch
+
+        if not torch.cuda.is_available():
+            raise BackendUnavailable("tensorrt: torch sees no CUDA GPU on this machine")
+        super().__init__(path, "fp32")
+        examples = [torch.zeros(shape, device="cuda") for shape in self.inputs.values()]
+        types = {torch.float16} if precision != "fp32" else {torch.float32}
+        module = self._module.cuda()
+        self._compiled = torch_tensorrt.compile(module, inputs=examples, enabled_precisions=types)
+
+    def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        with self._torch.inference_mode():
+            tensors = [self._torch.from_numpy(feeds[name]).cuda() for name in self.inputs]
+            answers = self._compiled(*tensors)
+        return {name: t.cpu().numpy() for name, t in zip(self.outputs, answers, strict=True)}
+
+
+_OPENERS: dict[str, Callable[[Path, str], Graph]] = {
+    "tensorrt": _TensorRT,
+    "openvino": _OpenVino,
+    "onnxruntime": _OnnxRuntime,
+    "eager": _Eager,
+}
+BACKENDS = ("auto", *_OPENERS)
+
+
+def open_graph(path: Path | str, backend: str = "auto", precision: str = "fp32") -> Graph:
+    """Open an exported network.
+
+    backend: one of BACKENDS; `auto` tries TensorRT, OpenVINO, ONNX Runtime, eager in that order.
+    precision: fp32, or bf16 where the backend has it.
+    Raises BackendUnavailable with the reason (with every reason, for `auto`), ValueError for an
+    unknown name, FileNotFoundError when there is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no network at {path}")
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; there are {', '.join(BACKENDS)}")
+    if backend != "auto":
+        return _OPENERS[backend](path, precision)
+    reasons = []
+    for opener in _OPENERS.values():
+        try:
+            graph = opener(path, precision)
+        except BackendUnavailable as reason:
+            reasons.append(str(reason))
+            continue
+        log.info("%s runs on %s", path.name, graph.backend)
+        return graph
+    raise BackendUnavailable(f"no backend can run {path.name}: " + "; ".join(reasons))
+
+
+def load_module(path: Path) -> Any:
+    """The torch module an ONNX file was exported from, with the file's own weights, flat ports.
+
+    Only classes of Cantar's own `engine` package are named by such files; anything else is refused.
+    """
+    import onnx
+    import torch
+
+    from kernels.graphs.exporting import Flat
+
+    _, _, meta = _describe(path)
+    where, _, name = meta.get("module", "").partition(":")
+    if not where.startswith("engine."):
+        raise ValueError(f"{path.name} names no module of Cantar's (found {where!r})")
+    module = getattr(importlib.import_module(where), name).from_config(meta["config"])
+    weights = {
+        tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
+        for tensor in onnx.load(str(path)).graph.initializer
+    }
+    module.load_state_dict({key: weights[key] for key in module.state_dict() if key in weights}, strict=False)
+    missing = [key for key, _ in module.named_parameters() if key not in weights]
+    if missing:
+        raise ValueError(f"{path.name} lacks the weights {', '.join(missing[:3])} …")
+    return Flat(module).eval()
