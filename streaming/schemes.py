@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from streaming.ports import MotionSource, Sink, Source, UserError
 
@@ -174,7 +174,7 @@ def list_devices() -> list[str]:
 def describe_schemes() -> tuple[list[str], list[str]]:
     """Help lines for inputs and for outputs, marked where something is not built yet."""
 
-    def lines(table: Sequence[Scheme]) -> list[str]:
+    def lines(table: Sequence[Scheme[Any]]) -> list[str]:
         width = max(len(scheme.pattern) for scheme in table)
         return [
             f"{scheme.pattern:<{width}}  {scheme.what}{'' if scheme.built else ' (not built yet)'}"
@@ -347,13 +347,11 @@ OUTPUTS: tuple[Scheme[SinkOpener], ...] = (
 )  # fmt: skip
 
 
-def _patterns(table: Sequence[Scheme]) -> str:
+def _patterns(table: Sequence[Scheme[Any]]) -> str:
     return ", ".join(scheme.pattern for scheme in table)
 
 
-def _find(
-    table: Sequence[Scheme[Opener]], kind: str, spec: str
-) -> tuple[Scheme[Opener], str]:
+def _find(table: Sequence[Scheme[Opener]], kind: str, spec: str) -> tuple[Scheme[Opener], str]:
     """The scheme that `spec` belongs to and its argument; FILE, if listed, only as a last resort.
 
     Raises UserError for no match and for a scheme that is not built yet.
@@ -369,7 +367,7 @@ def _find(
     raise UserError(f"unknown {kind} {spec}{_nearest(table, spec)}; {kind}s are {_patterns(table)}")
 
 
-def _nearest(table: Sequence[Scheme], spec: str) -> str:
+def _nearest(table: Sequence[Scheme[Any]], spec: str) -> str:
     """` (did you mean …?)` for the scheme spelt most like `spec`, or nothing."""
     word = re.split(r"[:/]", spec)[0]
     words = {scheme.word: scheme for scheme in table if scheme.word}
