@@ -1,14 +1,32 @@
 """The avatar: `hear` sound into motions, `draw` a motion into a picture.
 
     source → hear → motion → draw → picture → sink
+
+    48 kHz sound → 16 kHz hops → separator → MFCC of both stems → 39-hop windows at 30 a second
+    → MusicFace (expression, head, long closings) → blinks, gaze → hair, shoulders, breath → Motion
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, NamedTuple, Protocol
 
-from engine.signals import Motion, Picture, Sound
+import numpy as np
+
+from engine.compiled import CompiledState
+from engine.hearing.hearing import Hearing, HearingState
+from engine.hearing.separator import Separator
+from engine.hearing.windows import FeatureWindows, Windows, WindowState
+from engine.motion.blendshapes import EYE_BLINK_LEFT, EYE_BLINK_RIGHT, look_shapes
+from engine.motion.eyes import BLINKS, Eyes, EyesState
+from engine.motion.musicface import MusicFace
+from engine.motion.secondary import Secondary, SecondaryState
+from engine.rendering.identity import load_identity
+from engine.signals import F32, Motion, Picture, Sound
+from engine.timeline import FRAME, HOP
+from engine.weights import shipped
+
+REALIGN = int(np.lcm(FRAME, HOP))  # 4,800 samples: hops and frames both begin here
 
 
 @dataclass(frozen=True)
@@ -49,20 +67,131 @@ class AvatarConfig:
     renderer: RendererConfig = field(default_factory=RendererConfig)
 
 
+class Renderer(Protocol):
+    """Draws one motion; pure."""
+
+    def draw(self, motion: Motion) -> Picture: ...
+
+
+def open_renderer(config: AvatarConfig) -> Renderer:
+    """The renderer that the configuration names. Raises ValueError for one that does not exist."""
+    identity = load_identity(config.avatar)
+    if config.renderer.name != "puppet":
+        raise ValueError(f"renderer {config.renderer.name!r} is not built yet; there is puppet")
+    from engine.rendering.puppet import Puppet
+
+    return Puppet(identity, config.renderer)
+
+
+class AvatarState(NamedTuple):
+    sample: np.ndarray  # [] int64, the next sample of the timeline
+    hearing: HearingState
+    windows: WindowState
+    face: CompiledState
+    eyes: EyesState
+    secondary: SecondaryState
+
+
 class Avatar:
     """Composes hearing, motion and rendering. Holds no state of a show."""
 
     def __init__(self, config: AvatarConfig) -> None:
+        """Raises what opening weights, identity or renderer raises, each with its reason."""
         self.config = config
+        self.hearing = Hearing(Separator(shipped("separator.onnx"), config.backend))
+        self.windows = FeatureWindows(config.lookahead)
+        self.face = MusicFace(
+            shipped("musicface.onnx"), config.style, config.lookahead, config.backend
+        )
+        self.eyes = Eyes(BLINKS[config.blinks], config.seed)
+        self.secondary = Secondary()
+        self.renderer = open_renderer(config)
 
-    def initial_state(self) -> Any:
+    def initial_state(self) -> AvatarState:
         """State of a show that has not begun."""
-        raise NotImplementedError
+        return AvatarState(
+            np.array(0),
+            self.hearing.initial_state(),
+            self.windows.initial_state(),
+            self.face.initial_state(),
+            self.eyes.initial_state(),
+            self.secondary.initial_state(),
+        )
 
-    def hear(self, sound: Sound, state: Any) -> tuple[list[Motion], Any]:
-        """Take the next stretch of sound; return the motions it completes, in order."""
-        raise NotImplementedError
+    def hear(self, sound: Sound, state: AvatarState) -> tuple[list[Motion], AvatarState]:
+        """Take the next stretch of sound; return the motions it completes, in order.
+
+        A sound that starts later than the last one ended is a gap: hearing goes on at the next
+        4,800th sample with what it remembers, and the frames between never come.
+        Raises ValueError for sound of the wrong shape or type, or from the past.
+        """
+        stems = self._stems(sound)
+        start = sound.start
+        if start != int(state.sample) and stems.shape[1]:
+            stems, start, state = self._realign(stems, start, state)
+        heard, hearing = self.hearing(stems, state.hearing)
+        windows, window_state = self.windows(heard, state.windows)
+        first = int(state.windows.frame)
+        motions, face, eyes, secondary = self._act(first, windows, state)
+        sample = np.array(start + stems.shape[1])
+        return motions, AvatarState(sample, hearing, window_state, face, eyes, secondary)
 
     def draw(self, motion: Motion) -> Picture:
         """Draw one motion. Pure: equal motions give equal pictures."""
-        raise NotImplementedError
+        return self.renderer.draw(motion)
+
+    def _stems(self, sound: Sound) -> F32:
+        """[1, n] mixture or [2, n] voice and accompaniment."""
+        x = sound.samples
+        if x.ndim != 2 or x.shape[0] not in (1, 2) or x.dtype != np.float32:
+            raise ValueError(f"sound must be [1 or 2, n] float32, got {x.shape} {x.dtype}")
+        if sound.stems is None:
+            return x.mean(axis=0, keepdims=True)
+        if sound.stems.shape != (2, x.shape[1]) or sound.stems.dtype != np.float32:
+            raise ValueError(f"stems must be [2, {x.shape[1]}] float32, got {sound.stems.shape}")
+        return sound.stems
+
+    def _realign(
+        self, stems: F32, start: int, state: AvatarState
+    ) -> tuple[F32, int, AvatarState]:
+        """Cut to the next sample where hops and frames both begin, and move the clocks there."""
+        if start < int(state.sample):
+            raise ValueError(f"sound starts at {start}, but {int(state.sample)} was heard already")
+        aligned = -(-start // REALIGN) * REALIGN
+        if aligned >= start + stems.shape[1]:  # not there yet: still waiting for the next one
+            return stems[:, :0], int(state.sample), state
+        windows = self.windows.resume(aligned // HOP, state.windows)
+        fresh = self.hearing.initial_state()
+        hearing = state.hearing._replace(
+            first=fresh.first, second=fresh.second, framer=fresh.framer
+        )
+        state = state._replace(hearing=hearing, windows=windows)
+        return stems[:, aligned - start :], aligned, state
+
+    def _act(
+        self, first: int, windows: Windows, state: AvatarState
+    ) -> tuple[list[Motion], CompiledState, EyesState, SecondaryState]:
+        acted, face = self.face(windows.features, state.face)
+        (closure, gaze), eyes = self.eyes((acted.closing, acted.pose), state.eyes)
+        (hair, body, breath), secondary = self.secondary(
+            (acted.pose, windows.activity), state.secondary
+        )
+        motions = []
+        for n in range(len(windows.features)):
+            shapes = acted.expression[n].copy()
+            shapes[[EYE_BLINK_LEFT, EYE_BLINK_RIGHT]] = closure[n]
+            for index, value in look_shapes(*map(float, gaze[n])).items():
+                shapes[index] = value
+            motions.append(
+                Motion(
+                    frame=first + n,
+                    blendshapes=shapes,
+                    head=acted.pose[n],
+                    gaze=gaze[n],
+                    voice=float(windows.activity[n]),
+                    hair=hair[n],
+                    body=body[n],
+                    breath=float(breath[n]),
+                )
+            )
+        return motions, face, eyes, secondary

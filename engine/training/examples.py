@@ -9,9 +9,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from engine.hearing import bands, mfcc, stft
+from engine.hearing.features import RANGE, Loudness, silence
+from engine.hearing.windows import LENGTH
 from engine.signals import F32
-from engine.timeline import FEATURE_HOP
-from kernels.spectral import mel_power_plain
+from engine.timeline import FEATURE_HOP, FRAME, HOP
+from kernels.spectral import cepstra_plain, mel_power_plain
 
 
 def hop_frames(x: F32, length: int) -> F32:
@@ -36,3 +38,20 @@ def mel_energy(x: F32) -> F32:
     frames = hop_frames(x, mfcc.WINDOW + 1)
     emphasised = frames[..., 1:] - mfcc.PREEMPHASIS * frames[..., :-1]
     return mel_power_plain(emphasised, mfcc.HAMMING, mfcc.FFT, mfcc.BANK)
+
+
+def stem_features(mel: F32) -> F32:
+    """Stems' mel energies [T, 2, 26] → MFCC and slopes [T, 2, 26], as the face hears them."""
+    loudness, slope = Loudness(), mfcc.Slope()
+    relative, _ = loudness(mel[:, None], loudness.initial_state())
+    coefficients = cepstra_plain(relative[:, 0], RANGE, mfcc.BASIS)
+    return slope(coefficients, slope.initial_state())[0]
+
+
+def frame_windows(features: F32, frames: np.ndarray, lookahead: int) -> F32:
+    """Features [T, 2, 26] → windows [F, 2, 39, 26] of the given frames; silence outside the song."""
+    before = np.broadcast_to(silence(), (LENGTH, 2, mfcc.FEATURES))
+    padded = np.concatenate([before, features, before])
+    ends = np.minimum((frames + lookahead) * FRAME // HOP, len(features) + LENGTH)
+    hops = ends[:, None] + np.arange(LENGTH)
+    return padded[hops].transpose(0, 2, 1, 3)

@@ -122,8 +122,11 @@ def _roughen(rng: Rng, x: F32) -> F32:
 def make_voice(rng: Rng, library: Library, length: int) -> F32:
     """One voice track [length], roughened as real ones are."""
     x = _speed(rng, library.voices, length, 0.8, 1.25)
-    if rng.random() < 0.15:
-        x = _double(rng, x)
+    return reshape_sound(rng, _double(rng, x) if rng.random() < 0.15 else x)
+
+
+def reshape_sound(rng: Rng, x: F32) -> F32:
+    """Another room, microphone and throat for the same performance; timing is kept."""
     if rng.random() < 0.3:
         x = _roughen(rng, x)
     if rng.random() < 0.5:

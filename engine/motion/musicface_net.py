@@ -1,0 +1,314 @@
+"""MusicFace (musicface.txt §3, Tables 4–6) as torch modules: the truth for training and export.
+
+Nothing live imports this file; the exported graph runs instead. Where the paper looks ahead or
+disagrees with itself, the class that decides says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+FEATURES = 26  # MFCC and derivatives
+WINDOW = 39  # hops of 10 ms
+STREAM = 128  # encoded channels of one stream
+POSE = 6
+POSE_UNIT = (0.3, 0.3, 0.3, 0.03, 0.03, 0.03)  # radians and metres that the network calls 1
+LEAK = 0.01  # share of the pose lost each frame: p may not walk away in an hour
+FREE, PULL = 1.3, 0.2  # beyond FREE units the pose is pulled back by this share of the excess
+
+
+@dataclass(frozen=True)
+class MusicFaceConfig:
+    """subjects: manners learned. width: channels of the first layer, 32 in the paper, 16 in `small`.
+
+    expression: width of the face space, 52 ARKit shapes here (64 in the paper).
+    attention: inner channels of the ATM's U-Net; the paper's Fig. 10 is not in its text.
+    """
+
+    subjects: int = 6
+    width: int = 32
+    expression: int = 52
+    attention: int = 64
+
+    @property
+    def code(self) -> int:
+        """Channels of the condition: one-hot subject, and lookahead / 6 as ours."""
+        return self.subjects + 1
+
+
+SMALL = MusicFaceConfig(width=16)
+
+
+class Norm(nn.BatchNorm1d):
+    """Batch norm whose evaluation is plain arithmetic, so that export keeps its parameters."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return super().forward(x)
+        assert self.running_mean is not None and self.running_var is not None
+        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+        return x * scale[:, None] + (self.bias - self.running_mean * scale)[:, None]
+
+
+def mlp(inputs: int, outputs: int) -> nn.Sequential:
+    """Two fully connected layers, 128 nodes between (appendix, 'Architecture of Decoder')."""
+    return nn.Sequential(nn.Linear(inputs, 128), nn.ReLU(), nn.Linear(128, outputs))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3-tap convolutions and a shortcut over hops; `stride` 2 where Table 4 downsamples."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(inputs, outputs, 3, stride, 1, bias=False)
+        self.first_norm = Norm(outputs)
+        self.second = nn.Conv1d(outputs, outputs, 3, 1, 1, bias=False)
+        self.second_norm = Norm(outputs)
+        same = inputs == outputs and stride == 1
+        self.shortcut = None if same else nn.Conv1d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.first_norm(self.first(x)))
+        y = self.second_norm(self.second(y))
+        return F.relu(y + (x if self.shortcut is None else self.shortcut(x)))
+
+
+class AudioEncoder(nn.Module):
+    """AE of one stream, Table 4: [N, 26 + code, 39] → [N, 128].
+
+    Table 4 ends at 256, but Table 5 and the PGN's 268 inputs need 128 a stream: the last FC is 128.
+    """
+
+    def __init__(self, config: MusicFaceConfig) -> None:
+        super().__init__()
+        w = config.width
+        self.enter = nn.Conv1d(FEATURES + config.code, w, 3, padding=1, bias=False)
+        self.enter_norm = Norm(w)
+        plan = ((1, 1), (2, 2), (2, 1), (4, 2), (4, 1), (8, 2), (8, 1), (16, 2))  # width, stride
+        widths = [1, *(times for times, _ in plan)]
+        self.blocks = nn.Sequential(
+            *(
+                ResidualBlock(w * before, w * times, stride)
+                for before, (times, stride) in zip(widths[:-1], plan, strict=True)
+            )
+        )
+        self.squeeze = nn.Linear(16 * w * 3, 24 * w)
+        self.leave = nn.Linear(24 * w, STREAM)
+
+    def forward(self, window: Tensor) -> Tensor:
+        x = self.blocks(F.relu(self.enter_norm(self.enter(window))))
+        return F.relu(self.leave(F.relu(self.squeeze(x.flatten(1)))))
+
+
+class CausalConv(nn.Module):
+    """3 taps over frames, `dilation` apart, left-padded: [B, C, T], past [B, C, 2·dilation]."""
+
+    def __init__(self, inputs: int, outputs: int, dilation: int) -> None:
+        super().__init__()
+        self.reach = 2 * dilation
+        self.inputs = inputs
+        self.conv = nn.Conv1d(inputs, outputs, 3, dilation=dilation)
+
+    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        joined = torch.cat([past, x], dim=2)
+        return F.relu(self.conv(joined)), joined[:, :, -self.reach :]
+
+
+class AttentionState(NamedTuple):
+    down1: Tensor
+    down2: Tensor
+    down3: Tensor
+    bottom: Tensor
+    up3: Tensor
+    up2: Tensor
+    up1: Tensor
+
+
+class AttentionModulator(nn.Module):
+    """ATM, Eq. 4 and Table 5: weights in (0, 1) for each of the 256 channels, frame by frame.
+
+    The paper's temporal U-Net halves time and sees the future. Ours is causal: stride becomes
+    dilation 1, 2, 4, 8 (the same reach, one frame in, one frame out). Table 5's FC after the U-Net
+    mixes over time as printed; ours acts on the channels of each frame, the only causal reading.
+    """
+
+    def __init__(self, channels: int, inner: int) -> None:
+        super().__init__()
+        self.down1 = CausalConv(channels, inner, 1)
+        self.down2 = CausalConv(inner, inner, 2)
+        self.down3 = CausalConv(inner, inner, 4)
+        self.bottom = CausalConv(inner, inner, 8)
+        self.up3 = CausalConv(2 * inner, inner, 4)
+        self.up2 = CausalConv(2 * inner, inner, 2)
+        self.up1 = CausalConv(2 * inner, inner, 1)
+        self.widen = nn.Linear(inner, channels)
+        self.weigh = nn.Linear(channels, channels)
+
+    def initial_state(self, batch: int = 1) -> AttentionState:
+        """Nothing before the first frame."""
+        convs = (self.down1, self.down2, self.down3, self.bottom, self.up3, self.up2, self.up1)
+        return AttentionState(*(torch.zeros(batch, conv.inputs, conv.reach) for conv in convs))
+
+    def forward(self, x: Tensor, state: AttentionState) -> tuple[Tensor, AttentionState]:
+        """x: [B, T, C] → attention [B, T, C]."""
+        d1, down1 = self.down1(x.transpose(1, 2), state.down1)
+        d2, down2 = self.down2(d1, state.down2)
+        d3, down3 = self.down3(d2, state.down3)
+        y, bottom = self.bottom(d3, state.bottom)
+        y, up3 = self.up3(torch.cat([y, d3], 1), state.up3)
+        y, up2 = self.up2(torch.cat([y, d2], 1), state.up2)
+        y, up1 = self.up1(torch.cat([y, d1], 1), state.up1)
+        attention = torch.sigmoid(self.weigh(F.relu(self.widen(y.transpose(1, 2)))))
+        return attention, AttentionState(down1, down2, down3, bottom, up3, up2, up1)
+
+
+class PoseState(NamedTuple):
+    pose: Tensor  # [B, 6] p at the last frame, in POSE_UNITs
+    velocity: Tensor  # [B, 6] p − p at the frame before
+    hidden: Tensor  # [B, 128]
+    cell: Tensor  # [B, 128]
+
+
+class PoseNetwork(nn.Module):
+    """PGN, Eqs. 6–7: speed |MLP| times direction tanh(FC(LSTM)), added up.
+
+    Ours adds a bound: the sum leaks a little and is pulled back beyond FREE, within this step.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.speed = mlp(inputs, POSE)
+        self.lstm = nn.LSTMCell(inputs + 2 * POSE, STREAM)
+        self.direction = nn.Linear(STREAM, POSE)
+
+    def initial_state(self, batch: int = 1) -> PoseState:
+        """At rest."""
+        zeros = torch.zeros
+        return PoseState(
+            zeros(batch, POSE), zeros(batch, POSE), zeros(batch, STREAM), zeros(batch, STREAM)
+        )
+
+    def forward(self, x: Tensor, state: PoseState) -> tuple[Tensor, PoseState]:
+        """x: [B, T, inputs] → pose [B, T, 6] in POSE_UNITs."""
+        speed = self.speed(x).abs().clamp(max=0.5)
+        from_sound, from_pose = self.lstm.weight_ih.split([x.shape[2], 2 * POSE], dim=1)
+        heard = F.linear(x, from_sound, self.lstm.bias_ih + self.lstm.bias_hh)
+        pose, velocity, hidden, cell = state
+        path = []
+        for t in range(x.shape[1]):
+            gates = heard[:, t] + F.linear(torch.cat([pose, velocity], 1), from_pose)
+            gates = gates + F.linear(hidden, self.lstm.weight_hh)
+            enter, forget, fresh, leave = gates.chunk(4, 1)
+            cell = torch.sigmoid(forget) * cell + torch.sigmoid(enter) * torch.tanh(fresh)
+            hidden = torch.sigmoid(leave) * torch.tanh(cell)
+            moved = pose * (1 - LEAK) + speed[:, t] * torch.tanh(self.direction(hidden))
+            bounded = moved - PULL * (F.relu(moved - FREE) - F.relu(-moved - FREE))
+            pose, velocity = bounded, bounded - pose
+            path.append(pose)
+        return torch.stack(path, 1), PoseState(pose, velocity, hidden, cell)
+
+
+class MusicFaceState(NamedTuple):
+    expression: AttentionState
+    head: AttentionState
+    eyes: AttentionState
+    pose: PoseState
+
+
+class Acted(NamedTuple):
+    expression: Tensor  # [B, T, 52], unbounded: clamp to [0, 1] to draw
+    pose: Tensor  # [B, T, 6] radians and metres
+    closing: Tensor  # [B, T] long eye closing, nominally 0 … 1
+
+
+class MusicFace(nn.Module):
+    """TSAE → three ATMs → EGN, PGN, ESGN (Fig. 3): windows and condition in, motion out."""
+
+    def __init__(self, config: MusicFaceConfig) -> None:
+        super().__init__()
+        self.config = config
+        both = 2 * STREAM
+        self.mean = nn.Parameter(torch.zeros(2, FEATURES), requires_grad=False)
+        self.scale = nn.Parameter(torch.ones(2, FEATURES), requires_grad=False)
+        self.unit = nn.Parameter(torch.tensor(POSE_UNIT), requires_grad=False)
+        self.voice_encoder = AudioEncoder(config)
+        self.backing_encoder = AudioEncoder(config)
+        self.expression_atm = AttentionModulator(both, config.attention)
+        self.head_atm = AttentionModulator(both, config.attention)
+        self.eyes_atm = AttentionModulator(both, config.attention)
+        self.egn = mlp(both + config.code, config.expression)
+        self.pgn = PoseNetwork(both + config.code)
+        self.esgn = mlp(both + config.code, 1)
+
+    @classmethod
+    def from_config(cls, config: dict[str, int]) -> MusicFace:
+        """Build from a plain dictionary, as exported files carry it."""
+        return cls(MusicFaceConfig(**config))
+
+    def initial_state(self, batch: int = 1) -> MusicFaceState:
+        """Nothing before the first frame, head at rest."""
+        return MusicFaceState(
+            self.expression_atm.initial_state(batch),
+            self.head_atm.initial_state(batch),
+            self.eyes_atm.initial_state(batch),
+            self.pgn.initial_state(batch),
+        )
+
+    def encode(self, windows: Tensor, code: Tensor) -> Tensor:
+        """TSAE, Eq. 3: windows [B, T, 2, 39, 26], code [B, T, code] → [B, T, 256]."""
+        batch, frames = windows.shape[:2]
+        x = (windows - self.mean[:, None]) * self.scale[:, None]
+        known = code[:, :, None, None].expand(batch, frames, 2, WINDOW, code.shape[2])
+        x = torch.cat([x, known], 4).flatten(0, 1).transpose(2, 3)
+        both = torch.cat([self.voice_encoder(x[:, 0]), self.backing_encoder(x[:, 1])], 1)
+        return both.reshape(batch, frames, 2 * STREAM)
+
+    def attend(
+        self, windows: Tensor, code: Tensor, state: MusicFaceState
+    ) -> tuple[list[Tensor], list[Tensor], list[AttentionState]]:
+        """Each generator's input [B, T, 256 + code], its attention, and the ATMs' states."""
+        encoded = self.encode(windows, code)
+        inputs, weights, states = [], [], []
+        atms = (self.expression_atm, self.head_atm, self.eyes_atm)
+        for atm, past in zip(atms, state[:3], strict=True):
+            attention, after = atm(encoded, past)
+            inputs.append(torch.cat([attention * encoded, code], 2))
+            weights.append(attention)
+            states.append(after)
+        return inputs, weights, states
+
+    def forward(
+        self, windows: Tensor, code: Tensor, state: MusicFaceState
+    ) -> tuple[Acted, MusicFaceState]:
+        """windows: [B, T, 2, 39, 26] voice and accompaniment, code: [B, T, code]; T frames."""
+        (face, head, eyes), _, states = self.attend(windows, code, state)
+        pose, pose_state = self.pgn(head, state.pose)
+        acted = Acted(self.egn(face), pose * self.unit, self.esgn(eyes)[..., 0])
+        return acted, MusicFaceState(*states, pose_state)
+
+
+class Discriminator(nn.Module):
+    """Table 6: features of both streams, pose, closing [B, 59, T] → [B, 1, T/16].
+
+    The table prints 85 input channels, the text counts 26 + 26 + 6 + 1 = 59: 59.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        plan = ((2 * FEATURES + POSE + 1, 32), (32, 64), (64, 128), (128, 224), (224, 224))
+        layers: list[nn.Module] = []
+        for index, (inputs, outputs) in enumerate(plan):
+            # Table 6 keeps 8 steps from the fourth layer on: the fifth has stride 1.
+            layers.append(nn.Conv1d(inputs, outputs, 3, 2 if index < 4 else 1, 1))
+            if index:
+                layers.append(nn.BatchNorm1d(outputs))
+            layers.append(nn.LeakyReLU(0.2))
+        self.layers = nn.Sequential(*layers, nn.Conv1d(224, 1, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
