@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from math import floor, inf
+from math import ceil, floor, inf
 
 from engine.signals import Sound
 from engine.timeline import FRAME_RATE, HOP, SAMPLE_RATE, frame_start
@@ -125,6 +125,15 @@ class Pacer:
             self.skipped += missed
             self._tick = tick + missed
             return self._tick
+
+    def tick_after(self, t: float) -> int:
+        """The first tick not yet fired that fires at `t` or later."""
+        with self._lock:
+            following = self._tick + 1
+            if not self._anchored:
+                return following
+            late = (t - self._due(following)) / (PERIOD * (1 + self._stretch))
+            return following + max(0, ceil(late))
 
     def wait(self, stopped: Callable[[], bool] = lambda: False) -> int | None:
         """Sleep until the next tick and return its number; None as soon as `stopped()`."""

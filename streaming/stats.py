@@ -118,15 +118,15 @@ class Stats:
 
     def summary(self) -> str:
         """A few lines at the end of a live show."""
+        skipped = f"skipped {self.skipped} ({100 * self.skipped_share:.2f} %)"
+        ring = f"max {_ms(self.ring_max):.0f} of {_ms(self.ring_capacity):.0f} ms"
         lines = [
-            f"frames   {self.frames} ({self.frames / FRAME_RATE:.1f} s) · "
-            f"skipped {self.skipped} ({100 * self.skipped_share:.2f} %) · rested {self.rested} · "
-            f"replaced {self.replaced} · ticks missed {self.missed}",
+            f"frames   {self.frames} ({self.frames / FRAME_RATE:.1f} s) · {skipped} · "
+            + f"rested {self.rested} · replaced {self.replaced} · ticks missed {self.missed}",
             f"lateness {self.lateness}",
             f"hear     {self.hear} per frame",
             f"draw     {self.draw} per picture",
-            f"ring     max {_ms(self.ring_max):.0f} of {_ms(self.ring_capacity):.0f} ms · "
-            f"gaps {self.gaps}",
+            f"ring     {ring} · gaps {self.gaps}",
         ]
         if self.lost:
             lines.append(f"lost     {self.lost} frames: the outputs were too slow")

@@ -1,0 +1,374 @@
+"""A show: to file in a plain loop, or live with a reader, two workers and a ticker.
+
+    source ─▶ Ring ─▶ hear ─▶ Latest[Motion] ─▶ draw ─▶ Latest[Picture] ─▶ sinks, 30 ticks/s
+
+Both take every step from `streaming.line`; here are only the threads, the clock, and the end.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.motion.resting import neutral
+from engine.signals import Motion, Picture, Sound
+from engine.timeline import FRAME_RATE, HOP, HOP_RATE
+from streaming.clock import Paced, Pacer
+from streaming.line import Frame, LiveConfig, LiveLine, Singer, Tail, channels_of, sing
+from streaming.ports import MotionSource, Sink, Source, UserError
+from streaming.stats import Stats
+
+log = logging.getLogger("cantar")
+
+MOST_MARGIN = 0.150  # s
+LOOK = 0.1  # s: how often a waiting worker looks whether the show is over
+JOIN = 2.0  # s that a worker has to end
+STATUS_EVERY = 1.0  # s
+WARM_PICTURES = 4
+
+
+class WorkerDied(RuntimeError):
+    """A thread of the show ended with an exception that nobody expected (its `__cause__`)."""
+
+
+class Outputs:
+    """Several sinks as one."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = list(sinks)
+        self.wants_picture = any(sink.wants_picture for sink in sinks)
+        self.wants_sound = any(sink.wants_sound for sink in sinks)
+
+    def write(self, frame: Frame) -> None:
+        """Give each sink what it wants of a frame."""
+        for sink in self._sinks:
+            sink.write(
+                frame.motion,
+                frame.picture if sink.wants_picture else None,
+                frame.sound if sink.wants_sound else None,
+            )
+
+    def discard(self) -> None:
+        """Have the sinks that can (`discard`) take back what they wrote."""
+        for sink in self._sinks:
+            discard: Callable[[], None] | None = getattr(sink, "discard", None)
+            if discard is not None:
+                discard()
+
+    def close(self) -> None:
+        """Finish every sink, also when one fails; then raise the first failure."""
+        failure: Exception | None = None
+        for sink in self._sinks:
+            try:
+                sink.close()
+            except Exception as error:  # the other sinks must be finished too
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+
+class Stopping:
+    """Whether somebody asked the show to end. `signal`: which one did, None so far."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __call__(self) -> bool:
+        return self.signal is not None
+
+    def ask(self, number: int, _frame: FrameType | None = None) -> None:
+        """Handle a signal; the second one interrupts whatever is still running."""
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stopping]:
+    """Turn Ctrl-C and SIGTERM into a question that the loops ask, so that files are finished.
+
+    Main thread only.
+    """
+    stopping = Stopping()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, stopping.ask) for number in numbers]
+    try:
+        yield stopping
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+# ---- to file ------------------------------------------------------------------------------------
+
+
+def run_file(
+    avatar: Singer,
+    source: Source | MotionSource,
+    sinks: Sequence[Sink],
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+    progress: Callable[[int], None] = lambda frames: None,
+) -> int:
+    """Draw every frame of a source into the sinks, as fast as it goes; return how many.
+
+    Ends early, with finished sinks, as soon as `stopped()`. `progress` is told the frames done.
+    Source and sinks are closed in any case; when something fails, sinks that can take back what
+    they wrote (`discard`) do so first.
+    """
+    outputs = Outputs(sinks)
+    frames = 0
+    try:
+        for motion, sound in _show(avatar, source, outputs.wants_sound, stopped):
+            picture = avatar.draw(motion) if outputs.wants_picture else None
+            outputs.write(Frame(motion, picture, sound))
+            frames += 1
+            progress(frames)
+    except BaseException as error:
+        if isinstance(error, Exception):
+            outputs.discard()
+        _close_quietly(outputs)
+        raise
+    finally:
+        source.close()
+    outputs.close()
+    return frames
+
+
+def _show(
+    avatar: Singer,
+    source: Source | MotionSource,
+    with_sound: bool,
+    stopped: Callable[[], bool],
+) -> Iterator[tuple[Motion, Sound | None]]:
+    if isinstance(source, Source):
+        yield from sing(avatar, source, with_sound=with_sound, stopped=stopped)
+        return
+    while not stopped() and (motion := source.read()) is not None:
+        yield motion, None
+
+
+def _close_quietly(outputs: Outputs) -> None:
+    """Close on the way out of a failure, which is what the user should read about."""
+    try:
+        outputs.close()
+    except Exception as error:  # the failure on its way is the reason to tell
+        log.debug("closing after a failure: %s", error)
+
+
+# ---- live ---------------------------------------------------------------------------------------
+
+
+class Warmth(NamedTuple):
+    """What the warm-up found: seconds of hearing per frame, of drawing per picture, and a first
+    picture to show (frame -1, the resting face), if pictures are wanted."""
+
+    hear_s: float
+    draw_s: float
+    first: Picture | None
+
+
+def warm_up(
+    avatar: Singer,
+    *,
+    channels: int | None,
+    pictures: bool,
+    now: Callable[[], float] = time.monotonic,
+) -> Warmth:
+    """Run both paths until they are compiled and cached, and time them.
+
+    channels: of the sound that will be heard; None when none will be (a motion file).
+    """
+    hear_s, draw_s, first = 0.0, 0.0, None
+    if channels is not None:
+        state = avatar.initial_state()
+        began = now()
+        for hop in range(HOP_RATE):
+            if hop == HOP_RATE // 2:
+                began = now()
+            _, state = avatar.hear(Sound(np.zeros((channels, HOP), np.float32), hop * HOP), state)
+        hear_s = (now() - began) * 2 / FRAME_RATE
+    if pictures:
+        times = []
+        for _ in range(WARM_PICTURES):
+            began = now()
+            first = avatar.draw(neutral(-1))
+            times.append(now() - began)
+        draw_s = sorted(times)[WARM_PICTURES // 2]
+    return Warmth(hear_s, draw_s, first)
+
+
+def delay_of(config: LiveConfig, lookahead: int, warmth: Warmth) -> float:
+    """Seconds from sample 1,600·n entering to tick n: one constant for pictures and sound."""
+    margin = config.slack_ms / 1000 + 1.5 * (warmth.hear_s + warmth.draw_s)
+    if config.margin_ms is not None:
+        margin = config.margin_ms / 1000
+    return lookahead / FRAME_RATE + min(margin, MOST_MARGIN)
+
+
+def run_live(
+    avatar: Singer,
+    source: Source | MotionSource,
+    sinks: Sequence[Sink],
+    config: LiveConfig | None = None,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+    status: Callable[[str], None] = lambda line: None,
+    draw_small: Callable[[Motion], Picture] | None = None,
+    now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Stats:
+    """Run a live show to its end, or until `stopped()`; return what happened.
+
+    A source that answers at once is played at the pace of the clock. `status` gets one line a
+    second. The sinks are written from the calling thread, 30 times a second. Source and sinks are
+    closed in any case. Raises UserError as source and sinks do, and WorkerDied.
+    """
+    config = config or LiveConfig()
+    outputs = Outputs(sinks)
+    try:
+        channels = channels_of(source) if isinstance(source, Source) else None
+        warmth = warm_up(avatar, channels=channels, pictures=outputs.wants_picture, now=now)
+        lookahead = avatar.config.lookahead if channels else 0
+        line = LiveLine(
+            avatar,
+            Pacer(delay_of(config, lookahead, warmth), now=now, sleep=sleep),
+            config=config,
+            first=warmth.first,
+            channels=channels or 1,
+            with_sound=outputs.wants_sound and channels is not None,
+            now=now,
+            draw_small=draw_small,
+        )
+        _Crew(line, source, outputs, stopped, status, now, sleep).run()
+    except BaseException:
+        _close_quietly(outputs)
+        raise
+    finally:
+        source.close()
+    outputs.close()
+    return line.stats
+
+
+class _Crew:
+    """The threads of a live show. The first that fails ends it, and its reason is raised."""
+
+    def __init__(
+        self,
+        line: LiveLine,
+        source: Source | MotionSource,
+        outputs: Outputs,
+        stopped: Callable[[], bool],
+        status: Callable[[str], None],
+        now: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._line, self._source, self._outputs = line, source, outputs
+        self._stopped, self._status, self._now, self._sleep = stopped, status, now, sleep
+        self._over = threading.Event()
+        self._failure: tuple[str, BaseException] | None = None
+
+    def run(self) -> None:
+        """Start everyone, tick until the end, let everyone go home."""
+        threads = [self._thread("hearing", self._hear), self._thread("drawing", self._draw)]
+        if isinstance(self._source, Source):
+            threads.append(self._thread("reading", self._read))
+            self._line.pacer.start(self._now())
+        else:
+            threads.append(self._thread("reading", self._play_back))
+            self._line.pacer.free(self._now())
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays; do not search it while the show runs
+        try:
+            for thread in threads:
+                thread.start()
+            self._tick()
+        finally:
+            self._over.set()
+            self._line.close()
+            for thread in threads:
+                thread.join(JOIN)
+            gc.unfreeze()
+        self._raise_failure()
+
+    def _tick(self) -> None:
+        said = self._now()
+        while not self._line.done:
+            tick = self._line.pacer.wait(lambda: self._over.is_set() or self._stopped())
+            if tick is None:
+                return
+            t = self._now()
+            for frame in self._line.on_tick(tick, t):
+                self._outputs.write(frame)
+            if t - said >= STATUS_EVERY:
+                said = t
+                self._status(self._line.stats.status_line())
+
+    def _hear(self) -> None:
+        while not self._over.is_set():
+            sound = self._line.ring.pull(LOOK)
+            if sound is not None:
+                self._line.hear(sound)
+
+    def _draw(self) -> None:
+        while not self._over.is_set():
+            motion = self._line.next_to_draw(LOOK)
+            if motion is not None and self._outputs.wants_picture:
+                self._line.draw(motion)
+
+    def _read(self) -> None:
+        assert isinstance(self._source, Source)
+        tail = Tail(self._source, self._line.avatar.config.lookahead, self._sleep)
+        source = tail if tail.realtime else Paced(tail, now=self._now, sleep=self._sleep)
+        while not self._over.is_set():
+            sound = source.read()
+            if tail.ended and self._line.frames is None:
+                self._line.on_end()
+            if sound is None:
+                return
+            if tail.ended:
+                self._line.on_silence(sound)
+            else:
+                self._line.on_sound(self._now(), sound)
+
+    def _play_back(self) -> None:
+        frames = 0
+        while not self._over.is_set():
+            if frames > self._line.next_frame + 2:
+                self._sleep(1 / FRAME_RATE / 4)
+                continue
+            motion = self._source.read()
+            if motion is None:
+                self._line.on_end(frames)
+                return
+            assert isinstance(motion, Motion)
+            self._line.on_motion(motion)
+            frames = motion.frame + 1
+
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        def guarded() -> None:
+            try:
+                work()
+            except BaseException as error:  # raised again by the main thread
+                if self._failure is None and not self._over.is_set():
+                    self._failure = (name, error)
+                self._over.set()
+
+        return threading.Thread(target=guarded, name=f"cantar {name}", daemon=True)
+
+    def _raise_failure(self) -> None:
+        if self._failure is None:
+            return
+        name, error = self._failure
+        if isinstance(error, UserError):
+            raise error
+        raise WorkerDied(f"{name} stopped: {type(error).__name__}: {error}") from error
