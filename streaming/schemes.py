@@ -332,7 +332,7 @@ OUTPUTS: tuple[Scheme[SinkOpener], ...] = (
     Scheme("NAME.mp4", "video with sound: H.264 and AAC", _open_video, _check_video),
     Scheme("NAME.webm", "video with sound: VP9 and Opus, can be transparent", _open_video,
            _check_video),
-    Scheme("NAME.mkv", "video with sound: H.264 and AAC in Matroska", _open_video, _check_video),
+    Scheme("NAME.mkv", "video with sound: H.264 and Opus in Matroska", _open_video, _check_video),
     Scheme("NAME.jsonl", "the motion, frame by frame, in a public format", _open_motion_writer,
            _check_file),
     Scheme("camera[:NAME]", "a virtual camera", _open_camera, _check_camera),
