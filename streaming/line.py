@@ -394,7 +394,7 @@ class LiveLine:
         self.ladder.observe(frame, skipped and heard)
 
     def _pass_over(self, last: int) -> None:
-        """The sinks are two seconds behind: pass over what they missed, sound and pictures alike."""
+        """The sinks are two seconds behind: pass over what they missed, sound and pictures."""
         if not self.stats.lost:
             log.warning("the outputs are too slow for a live show; frames are lost")
         self.stats.lost += last - self._next
@@ -405,7 +405,8 @@ class LiveLine:
 
     def _note(self) -> None:
         stats = self.stats
-        stats.ring, stats.ring_max, stats.gaps = self.ring.level, self.ring.level_max, self.ring.gaps
+        stats.ring, stats.ring_max = self.ring.level, self.ring.level_max
+        stats.gaps = self.ring.gaps
         stats.replaced = self.motions.replaced + self.pictures.replaced
         stats.missed, stats.realigned = self.pacer.skipped, self.place.moves
         stats.level, stats.steps = self.ladder.level, self.ladder.told

@@ -36,7 +36,7 @@ STATUS_EVERY = 1.0  # s
 WARM_PICTURES = 4
 
 
-class WorkerDied(RuntimeError):
+class WorkerError(RuntimeError):
     """A thread of the show ended with an exception that nobody expected (its `__cause__`)."""
 
 
@@ -56,13 +56,6 @@ class Outputs:
                 frame.picture if sink.wants_picture else None,
                 frame.sound if sink.wants_sound else None,
             )
-
-    def discard(self) -> None:
-        """Have the sinks that can (`discard`) take back what they wrote."""
-        for sink in self._sinks:
-            discard: Callable[[], None] | None = getattr(sink, "discard", None)
-            if discard is not None:
-                discard()
 
     def close(self) -> None:
         """Finish every sink, also when one fails; then raise the first failure."""
@@ -118,25 +111,28 @@ def run_file(
     *,
     stopped: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] = lambda frames: None,
+    undo: Callable[[], None] = lambda: None,
 ) -> int:
     """Draw every frame of a source into the sinks, as fast as it goes; return how many.
 
     Ends early, with finished sinks, as soon as `stopped()`. `progress` is told the frames done.
-    Source and sinks are closed in any case; when something fails, sinks that can take back what
-    they wrote (`discard`) do so first.
+    Source and sinks are closed in any case. When the source or the avatar fails, `undo` is called
+    last, to take back what was written; what a failing sink has written is kept.
     """
     outputs = Outputs(sinks)
-    frames = 0
+    frames, writing = 0, False
     try:
         for motion, sound in _show(avatar, source, outputs.wants_sound, stopped):
             picture = avatar.draw(motion) if outputs.wants_picture else None
+            writing = True
             outputs.write(Frame(motion, picture, sound))
+            writing = False
             frames += 1
             progress(frames)
     except BaseException as error:
-        if isinstance(error, Exception):
-            outputs.discard()
         _close_quietly(outputs)
+        if isinstance(error, Exception) and not writing:
+            undo()
         raise
     finally:
         source.close()
@@ -231,7 +227,7 @@ def run_live(
 
     A source that answers at once is played at the pace of the clock. `status` gets one line a
     second. The sinks are written from the calling thread, 30 times a second. Source and sinks are
-    closed in any case. Raises UserError as source and sinks do, and WorkerDied.
+    closed in any case. Raises UserError as source and sinks do, and WorkerError.
     """
     config = config or LiveConfig()
     outputs = Outputs(sinks)
@@ -371,4 +367,4 @@ class _Crew:
         name, error = self._failure
         if isinstance(error, UserError):
             raise error
-        raise WorkerDied(f"{name} stopped: {type(error).__name__}: {error}") from error
+        raise WorkerError(f"{name} stopped: {type(error).__name__}: {error}") from error

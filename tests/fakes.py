@@ -20,7 +20,7 @@ SIZE = 8  # pixels
 
 
 class FakeState(NamedTuple):
-    """recent: [n] mono samples up to `end`. frame: the next motion. yaw: an integral, in radians."""
+    """recent: [n] mono samples up to `end`. frame: the next motion. yaw: an integral, rad."""
 
     recent: F32
     end: int
@@ -125,16 +125,12 @@ class FakeSink:
     wants_sound: bool = True
     frames: list[Frame] = field(default_factory=list)
     closed: int = 0
-    discarded: bool = False
 
     def write(self, motion: Motion, picture: Picture | None, sound: Sound | None) -> None:
         self.frames.append(Frame(motion, picture, sound))
 
     def close(self) -> None:
         self.closed += 1
-
-    def discard(self) -> None:
-        self.discarded = True
 
 
 class Clock:
