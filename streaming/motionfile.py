@@ -20,7 +20,7 @@ import math
 import os
 from collections.abc import Generator, Iterator, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeGuard
 
 import numpy as np
 
@@ -297,7 +297,7 @@ def _optional(extra: dict[str, Any], key: str, size: int, where: str) -> F32:
     return _vector(extra, key, size, f"{where}: extra", -FINITE, FINITE)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     """True for JSON numbers that a float holds: not true, not an integer of a thousand digits."""
     return type(value) is float or (type(value) is int and abs(value) < 1 << 53)
 
