@@ -1,0 +1,79 @@
+"""The puppet: a vector character on a turning solid, drawn by skia. No assets, no memory of frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.avatar import RendererConfig
+from engine.rendering.identity import Identity
+from engine.rendering.puppet.body import BodyArt
+from engine.rendering.puppet.expression import express
+from engine.rendering.puppet.face import FaceArt
+from engine.rendering.puppet.hair import HairArt, all_paths
+from engine.rendering.puppet.headset import HeadsetArt
+from engine.rendering.puppet.rig import body_pose, head_pose
+from engine.rendering.puppet.stage import Stage
+from engine.signals import Motion, Picture
+
+
+class Puppet:
+    """Draws motions as a 2-D character.
+
+    identity: one whose renderers include `puppet`. config: size, framing, background, mirror.
+    Raises ValueError for an identity without a puppet and for a bad config. One Puppet serves one
+    thread; its pictures do not depend on what was drawn before.
+    """
+
+    def __init__(self, identity: Identity, config: RendererConfig) -> None:
+        if identity.palette is None or identity.puppet is None:
+            raise ValueError(
+                f"identity {identity.name!r} has no puppet; its renderers are "
+                f"{', '.join(identity.renderers)}"
+            )
+        self.identity, self.config = identity, config
+        self.stage = Stage(config, identity.palette)
+        self.hair = HairArt(identity.palette, identity.puppet.hair)
+        self.face = FaceArt(identity.palette, identity.puppet)
+        self.body = BodyArt(identity.palette, identity.puppet)
+        self.headset = HeadsetArt(identity.palette)
+
+    def draw(self, motion: Motion) -> Picture:
+        """Draw one motion: [H, W, 4] uint8 RGBA, straight alpha. Pure."""
+        canvas = self.stage.open()
+        self._paint(canvas, motion)
+        return Picture(motion.frame, self.stage.close())
+
+    def _paint(self, canvas: Any, motion: Motion) -> None:
+        """Back to front. One order holds for every turn of the head."""
+        pose = head_pose(motion.head)
+        body = body_pose(motion.head, motion.body, float(motion.breath))
+        swing = (float(motion.hair[0]), float(motion.hair[1]))
+        expression = express(motion)
+        hair, face, torso, headset = self.hair, self.face, self.body, self.headset
+        laid = {name: hair.lay(name, pose, body, swing) for name in hair.layers}
+        outline, neck = face.outline(pose, expression), torso.neck(pose, body)
+
+        hair.layer(canvas, "back", laid["back"], pose, dull=0.45)
+        headset.band_behind(canvas, pose)
+        hair.cap(canvas, pose)
+        hair.layer(canvas, "sides", laid["sides"], pose, dull=0.14)
+        torso.torso(canvas, body)
+        torso.paint_neck(canvas, neck)
+        face.throat(canvas, pose, outline, neck)
+        torso.collarbones(canvas, body)
+        torso.choker(canvas, pose, body, neck)
+        torso.clothes(canvas, body)
+        face.skin(canvas, pose, outline, all_paths([laid["fringe"], laid["front"]]))
+        face.cheeks(canvas, pose, outline, expression)
+        face.nose(canvas, pose, expression)
+        face.lips(canvas, pose, expression)
+        face.both_eyes(canvas, pose, expression)
+        hair.layer(canvas, "front", laid["front"], pose)
+        hair.scalp(canvas, pose)
+        hair.ahoge(canvas, pose, swing)
+        hair.layer(canvas, "fringe", laid["fringe"], pose)
+        hair.gloss(canvas, pose, body, swing)
+        headset.cups(canvas, pose, outline)
+        headset.band_before(canvas, pose)
+        headset.microphone(canvas, pose, expression.chin[1], outline)
+        face.both_brows(canvas, pose, expression)

@@ -1,0 +1,290 @@
+"""Hair: locks that grow from the whorl over the shell of the head and hang, each a solid strip.
+
+Every lock is a smooth shape from the whorl to its tip, so the hair has no seam at the temples and
+no gap at the parting whichever way the head turns. A layer of locks is inked as a whole first and
+filled afterwards: the outline runs round the layer, not round each lock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import skia
+
+from engine.rendering.identity import Palette
+from engine.rendering.puppet.pen import F64, blend, colour, curve, fill, lens, line, linear, shade
+from engine.rendering.puppet.rig import SHELL, SKULL, Pose, shell, skia_matrix
+
+PLACES = np.array([0.04, 0.2, 0.38, 0.55, 0.7, 0.83, 0.93, 1.0])  # along a lock, whorl to tip
+WIDTH = np.array([1.0, 1.0, 1.0, 0.99, 0.9, 0.66, 0.36, 0.0])  # of its half width there
+LIFT = np.array([1.5, 3.0, 4.0, 5.0, 5.0, 4.0, 2.5, 1.0])  # units off the shell
+SHINE = (0.44, 0.56)  # where the light rides on a lock of the fringe
+
+
+@dataclass(frozen=True)
+class Lock:
+    """One lock. root, tip: degrees of longitude, > 0 to the viewer's right. drop: y of its tip.
+    width: units, half. bend: units its middle bows to the viewer's right. deep: a darker, lower lock.
+    lift: factor on how far it stands off the head. flare: units its hanging part swings outwards."""
+
+    root: float
+    tip: float
+    drop: float
+    width: float
+    bend: float = 0.0
+    deep: bool = False
+    lift: float = 1.0
+    flare: float = 0.0
+
+
+@dataclass(frozen=True)
+class Style:
+    """Layers of one hair style, each drawn in the order given, and how much its tips swing."""
+
+    back: tuple[Lock, ...]
+    sides: tuple[Lock, ...]
+    front: tuple[Lock, ...]
+    fringe: tuple[Lock, ...]
+    hang: float  # y where the colour of the tips is reached
+    swing: float
+
+
+def _mirrored(*locks: Lock) -> tuple[Lock, ...]:
+    """Each lock followed by its mirror image."""
+    pairs = []
+    for k in locks:
+        pairs += [k, Lock(-k.root, -k.tip, k.drop, k.width, -k.bend, k.deep, k.lift, k.flare)]
+    return tuple(pairs)
+
+
+LONG = Style(
+    back=_mirrored(
+        Lock(172, 168, 262, 32, 0, True),
+        Lock(150, 150, 276, 32, 4, True, 1.0, 6),
+        Lock(132, 134, 262, 32, 8, True, 1.0, 14),
+        Lock(112, 112, 284, 28, 0, True, 1.6, 26),
+    ),
+    sides=_mirrored(
+        Lock(120, 108, 246, 26, 0, True, 2.0, 24),
+        Lock(100, 98, 262, 22, 0, False, 2.0, 20),
+    ),
+    front=_mirrored(
+        Lock(82, 80, 176, 9, 3, True, 1.4, 6),
+        Lock(70, 70, 226, 15, 3, False, 1.6, 7),
+    ),
+    fringe=(
+        Lock(-86, -78, 58, 17, -4, True),
+        Lock(86, 78, 50, 17, 4, True),
+        Lock(-68, -66, 34, 20, -5),
+        Lock(72, 68, 28, 20, 5),
+        Lock(-30, -41, -4, 19, -7, True),
+        Lock(40, 50, -2, 18, 7, True),
+        Lock(-50, -55, 8, 21, -7),
+        Lock(57, 61, 8, 21, 7),
+        Lock(-12, -25, -8, 20, -5),
+        Lock(26, 35, -12, 19, 5),
+        Lock(16, 16, -24, 14, 3, True),
+        Lock(6, -4, 2, 22, -4),
+    ),
+    hang=235.0,
+    swing=1.0,
+)
+
+SHORT = Style(
+    back=_mirrored(
+        Lock(172, 170, 112, 30, 0, True),
+        Lock(146, 148, 118, 30, 0, True),
+        Lock(122, 126, 108, 28, 4, True),
+    ),
+    sides=_mirrored(
+        Lock(112, 108, 92, 24, 4, False, 1.4),
+        Lock(97, 94, 70, 20, 2, False, 1.4),
+    ),
+    front=_mirrored(
+        Lock(84, 84, 66, 14, 3, True, 1.6),
+        Lock(74, 79, 48, 13, 4, False, 1.6),
+    ),
+    fringe=(
+        Lock(-84, -82, 34, 17, -3, True),
+        Lock(86, 82, 30, 17, 3, True),
+        Lock(-60, -72, 12, 20, -8),
+        Lock(66, 74, 6, 19, 6),
+        Lock(-44, -56, -10, 20, -8, True),
+        Lock(-30, -40, -2, 20, -9),
+        Lock(46, 60, -14, 19, 9, True),
+        Lock(-18, -20, -22, 17, -8, True),
+        Lock(-8, -14, -8, 21, -8),
+        Lock(8, 12, -18, 18, 2, True),
+        Lock(16, 26, -24, 18, 8),
+        Lock(30, 46, -12, 19, 10),
+    ),
+    hang=130.0,
+    swing=0.5,
+)
+
+STYLES = {"long": LONG, "short": SHORT}
+
+
+def _polar(drop: float) -> float:
+    """Angle from the whorl at which hair reaches the height `drop`."""
+    below = drop - SKULL[1]
+    return 0.5 * math.pi + below / SHELL[1] if below > 0 else math.acos(-below / SHELL[1])
+
+
+def lock_points(lock: Lock, places: F64 = PLACES) -> F64:
+    """Left edge, keel and right edge of a lock at rest: [3, n, 3].
+
+    On the skull a lock is a gore of the shell; where it hangs it turns its flat side more to the
+    front, as a round strand shows the same width from everywhere.
+    """
+    angle = places * _polar(lock.drop)
+    hanging = np.clip((angle - 1.0) / 0.9, 0.0, 1.0)
+    hanging = hanging * hanging * (3.0 - 2.0 * hanging)
+    ring = np.sin(np.minimum(angle, 0.5 * math.pi))
+    width = lock.width * np.interp(places, PLACES, WIDTH)
+    wave = np.sin(np.clip(angle - 0.5 * math.pi, 0.0, 2.6) * 1.1)
+    lift = lock.lift * np.interp(places, PLACES, LIFT) + lock.flare * wave
+    middle = np.radians(lock.root + (lock.tip - lock.root) * places**1.6)
+    middle = middle + lock.bend * 4.0 * places**2 * (1.0 - places) / (SHELL[0] * np.maximum(ring, 0.3))
+    reach = np.minimum(width / (SHELL[0] * np.maximum(ring, 0.05)), 0.42)
+    front = middle * (1.0 - 0.62 * hanging)
+    across = np.stack([np.cos(front), np.zeros_like(front), -np.sin(front)], -1) * width[:, None]
+    keel = shell(middle, angle, lift)
+    rows = []
+    for k in (-1.0, 0.3, 1.0):
+        gore, strand = shell(middle + k * reach, angle, lift), keel + k * across
+        rows.append(gore + (strand - gore) * hanging[:, None])
+    return np.stack(rows)
+
+
+@dataclass(frozen=True)
+class Strands:
+    """A layer of locks laid flat for one frame: left, keel and right edges [L, n, 2]."""
+
+    edges: F64
+    paths: list[Any]
+    shadows: list[Any]
+
+
+class HairArt:
+    """Hair of one identity. `lay` poses it, the other calls paint its layers."""
+
+    def __init__(self, palette: Palette, style: str) -> None:
+        self.style = STYLES[style]
+        self.palette = palette
+        self.layers = {
+            name: np.stack([lock_points(lock) for lock in getattr(self.style, name)])
+            for name in ("back", "sides", "front", "fringe")
+        }
+        self.ink = line(colour(palette.hair_line), 4.0)
+        self.shine = np.stack(
+            [lock_points(lock, np.linspace(*SHINE, 3)) for lock in self.style.fringe]
+        )
+        self.shadow = colour(blend(palette.hair_deep, palette.hair_tip, 0.45), 0.32)
+
+    def lay(self, name: str, pose: Pose, body: Pose, swing: tuple[float, float]) -> Strands:
+        """Pose one layer. swing: `Motion.hair` in radians."""
+        edges = self._posed(self.layers[name], pose, body, swing)
+        paths = [lens(lock[0], lock[2]) for lock in edges]
+        shadows = [lens(lock[1][1:], lock[2][1:]) for lock in edges]
+        return Strands(edges, paths, shadows)
+
+    def _posed(self, points: F64, pose: Pose, body: Pose, swing: tuple[float, float]) -> F64:
+        """Swing, turn and flatten points [..., 3] → [..., 2]; long hair half follows the shoulders."""
+        length = np.maximum(points[..., 1] + 60.0, 0.0)
+        sway = self.style.swing * length * np.minimum(length / 150.0, 1.2)
+        moved = points.copy()
+        moved[..., 0] += sway * swing[0]
+        moved[..., 2] += sway * swing[1]
+        moved[..., 1] -= 0.3 * sway * (swing[0] ** 2 + swing[1] ** 2)
+        low = 0.55 * np.clip((points[..., 1] - 90.0) / 170.0, 0.0, 1.0)[..., None]
+        return pose.flat(moved) * (1.0 - low) + body.flat(moved) * low
+
+    def ramp(self, pose: Pose, hang: float, dull: float = 0.0) -> Any:
+        """Shader down the head: light at the whorl, the tips' colour at height `hang`."""
+        p = self.palette
+        inks = [p.hair_light, p.hair, p.hair, p.hair_deep, p.hair_tip]
+        if dull:
+            inks = [blend(ink, blend(p.hair_tip, p.hair_line, 0.25), dull) for ink in inks]
+        top, end = pose.at(-20.0, -160.0, 0.0), pose.at(10.0, hang, 20.0)
+        return linear(top, end, [colour(ink) for ink in inks], [0.0, 0.28, 0.5, 0.78, 1.0])
+
+    def cap(self, canvas: Any, pose: Pose) -> None:
+        """The skull's hair under all locks."""
+        path = skia.Path.Circle(0.0, 0.0, 1.0)
+        path.transform(skia_matrix(pose.outline()))
+        canvas.drawPath(path, self.ink)
+        canvas.drawPath(path, shade(self.ramp(pose, 170.0, 0.12)))
+
+    def scalp(self, canvas: Any, pose: Pose) -> None:
+        """What shows between the locks of the fringe above the hairline."""
+        longitude = np.radians(np.linspace(-84.0, 84.0, 9))
+        rim = shell(longitude, np.full(9, 1.12), 0.0)
+        crown = shell(longitude[::-1], np.full(9, 0.1), 0.0)
+        path = lens(pose.flat(rim), pose.flat(crown[::-1]))
+        canvas.drawPath(path, shade(self.ramp(pose, 90.0, 0.22)))
+
+    def layer(self, canvas: Any, name: str, strands: Strands, pose: Pose, dull: float = 0.0) -> None:
+        """Ink and fill one layer."""
+        hang = 95.0 if name == "fringe" else self.style.hang
+        light, dark = shade(self.ramp(pose, hang, dull)), shade(self.ramp(pose, hang, dull + 0.16))
+        seam = self._seam(pose, dull)
+        for path in strands.paths:
+            canvas.drawPath(path, self.ink)
+        for k, lock in enumerate(getattr(self.style, name)):
+            canvas.drawPath(strands.paths[k], seam)
+            canvas.drawPath(strands.paths[k], dark if lock.deep else light)
+            canvas.drawPath(strands.shadows[k], fill(self.shadow))
+
+    def _seam(self, pose: Pose, dull: float) -> Any:
+        """Ink between locks: none at the whorl, full towards the tips."""
+        paint = line(0xFF000000, 2.6)
+        ink = blend(self.palette.hair_line, self.palette.hair_deep, 0.25)
+        ends = pose.at(0.0, -120.0, 60.0), pose.at(0.0, -15.0, 90.0)
+        paint.setShader(linear(*ends, [colour(ink, 0.0), colour(ink, 0.95)], [0.0, 1.0]))
+        return paint
+
+    def gloss(self, canvas: Any, pose: Pose, body: Pose, swing: tuple[float, float]) -> None:
+        """The ring of light, lock by lock, where a lock faces the viewer."""
+        spots = self._posed(self.shine, pose, body, swing)
+        normal = self.shine[:, 1, 1] - SKULL
+        facing = pose.facing(normal / np.linalg.norm(normal, axis=-1, keepdims=True))
+        for k, lock in enumerate(self.style.fringe):
+            if facing[k] < 0.05 or lock.deep:
+                continue
+            left, _, right = spots[k]
+            span = right - left
+            corners = [
+                left[1] + 0.07 * span[1], left[0] + 0.35 * span[0], right[1] - 0.10 * span[1],
+                left[2] + 0.74 * span[2], left[1] + 0.60 * span[1], left[2] + 0.40 * span[2],
+                left[1] + 0.28 * span[1], left[2] + 0.16 * span[2],
+            ]  # fmt: skip
+            path = curve(np.stack(corners), closed=True, tension=0.45)
+            alpha = 0.7 * min(1.0, 1.6 * float(facing[k]))
+            canvas.drawPath(path, fill(colour(self.palette.hair_shine, alpha)))
+
+    def ahoge(self, canvas: Any, pose: Pose, swing: tuple[float, float]) -> None:
+        """The stray lock on top, which shows every swing."""
+        spine = np.array(
+            [[6, -138, 22], [-1, -160, 14], [6, -176, 12], [22, -182, 14], [38, -172, 18]], float
+        )
+        width = np.array([2.0, 3.6, 4.6, 3.6, 0.0])
+        rise = np.array([0.0, 8.0, 22.0, 42.0, 60.0])
+        spine[:, 0] += rise * 1.3 * swing[0]
+        spine[:, 1] += rise * 0.8 * swing[1]
+        along = np.gradient(spine[:, :2], axis=0)
+        across = np.stack([-along[:, 1], along[:, 0]], -1)
+        across /= np.linalg.norm(across, axis=-1, keepdims=True)
+        offset = np.concatenate([across * width[:, None], np.zeros((5, 1))], axis=-1)
+        path = lens(pose.flat(spine + offset), pose.flat(spine - offset))
+        canvas.drawPath(path, self.ink)
+        canvas.drawPath(path, shade(self.ramp(pose, 60.0)))
+
+
+def all_paths(layers: Sequence[Strands]) -> list[Any]:
+    """Paths of several layers, for a shadow they cast together."""
+    return [path for strands in layers for path in strands.paths]

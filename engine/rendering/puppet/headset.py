@@ -1,0 +1,137 @@
+"""The headset: band, two cups, and a microphone on the singer's left. The character's mark.
+
+It is worn over the hair, so all of it is painted after the hair, and whatever looks away from the
+viewer is cut where the face hides it: one order of painting holds at every turn.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import skia
+
+from engine.rendering.identity import Palette
+from engine.rendering.puppet.pen import (
+    F64, blend, colour, curve, fill, line, radial, shade, smoothing,
+)
+from engine.rendering.puppet.rig import SHELL, SKULL, Pose, shell
+
+EAR = np.array([118.0, 12.0, -20.0])  # middle of the viewer's right cup
+KNOTS = ((116.0, 30.0, -8.0), (110.0, 62.0, 22.0), (88.0, 86.0, 58.0), (62.0, 99.0, 82.0), (44.0, 101.0, 92.0))
+ARM = smoothing(17) @ np.array(KNOTS)  # the microphone's arm
+
+
+DRUM = ((-12.0, 24.0), (-6.0, 27.0), (4.0, 26.0), (9.0, 19.0))  # a cup: along its axis, radius
+
+
+class HeadsetArt:
+    """Paints one identity's headset."""
+
+    def __init__(self, palette: Palette) -> None:
+        self.palette = palette
+        dark = palette.outfit_line
+        self.ink = line(colour(dark), 13.0)
+        self.band = line(colour(palette.headset), 9.0)
+        self.cut_ink, self.cut_band = line(colour(dark), 13.0), line(colour(palette.headset), 9.0)
+        self.cut_ink.setStrokeCap(skia.Paint.kButt_Cap)
+        self.cut_band.setStrokeCap(skia.Paint.kButt_Cap)
+        self.sheen = line(colour(palette.glow, 0.9), 1.8)
+        self.rim = line(colour(dark), 3.2)
+        self.body = fill(colour(palette.headset))
+        self.pad = fill(colour(blend(palette.headset, palette.outfit_dark, 0.65)))
+        self.face = fill(colour(blend(palette.headset, palette.outfit_dark, 0.12)))
+        self.arm_ink, self.arm = line(colour(dark), 6.0), line(colour(palette.headset), 3.4)
+        self.glow = line(colour(palette.glow), 3.0)
+        self.heart = fill(colour(palette.glow))
+
+    def band_behind(self, canvas: Any, pose: Pose) -> None:
+        """The whole band, before the hair covers it."""
+        canvas.drawPath(curve(pose.flat(self._arch())), self.ink)
+        canvas.drawPath(curve(pose.flat(self._arch())), self.band)
+
+    def band_before(self, canvas: Any, pose: Pose) -> None:
+        """The part of the band that lies on top of the hair, as seen from here."""
+        arch = self._arch()
+        normal = (arch - SKULL) / SHELL
+        facing = pose.facing(normal / np.linalg.norm(normal, axis=-1, keepdims=True))
+        seen = np.flatnonzero(facing > -0.26)  # beyond, the head's own curve hides it
+        for run in np.split(seen, np.flatnonzero(np.diff(seen) > 1) + 1):
+            if len(run) > 1:
+                path = curve(pose.flat(arch[run]))
+                for paint in (self.cut_ink, self.cut_band, self.sheen):
+                    canvas.drawPath(path, paint)
+
+    def _arch(self) -> F64:
+        angle = np.linspace(-1.72, 1.72, 23)
+        side = np.where(angle < 0, -1.0, 1.0) * np.pi / 2
+        lift = 4.0 + 8.0 * (angle / 1.72) ** 2
+        return shell(side, np.abs(angle), lift) + np.stack([0 * angle, 0 * angle, 8.0 - 18.0 * (angle / 1.72) ** 2], -1)
+
+    def cups(self, canvas: Any, pose: Pose, face: Any) -> None:
+        """Both cups; each is a short drum whose axis is the head's x. face: what hides the far one."""
+        for side in (-1.0, 1.0):
+            canvas.save()
+            if pose.facing(np.array([side, 0.0, 0.0])) < 0.0:
+                canvas.clipPath(face, skia.ClipOp.kDifference, True)
+            self._cup(canvas, pose, side)
+            canvas.restore()
+
+    def _cup(self, canvas: Any, pose: Pose, side: float) -> None:
+        rings = [self._ring(pose, side, dx, radius) for dx, radius in DRUM]
+        hull = _hull(rings)
+        canvas.drawPath(hull, self.rim)
+        canvas.drawPath(hull, self.body)
+        near = pose.facing(np.array([side, 0.0, 0.0])) > 0.0
+        if not near:
+            canvas.drawPath(_loop(rings[0]), self.pad)
+            return
+        canvas.drawPath(_hull(rings[:2]), self.pad)
+        canvas.drawPath(_hull(rings[1:]), self.body)
+        canvas.drawPath(_loop(rings[3]), self.face)
+        disc = _loop(self._ring(pose, side, DRUM[3][0], 11.0))
+        canvas.drawPath(disc, self.glow)
+
+    def _ring(self, pose: Pose, side: float, dx: float, radius: float) -> F64:
+        """Circle [24, 2] around the head's x axis, as seen."""
+        angle = np.linspace(0.0, 2 * np.pi, 25)[:-1]
+        x = np.full(24, EAR[0] + dx)
+        y, z = EAR[1] + radius * np.sin(angle), EAR[2] + radius * np.cos(angle)
+        return pose.flat(np.stack([side * x, y, z], axis=-1))
+
+    def microphone(self, canvas: Any, pose: Pose, jaw: float, face: Any) -> None:
+        """The arm along the jaw and the capsule. jaw: units down. face: what hides the far part."""
+        dense = ARM + np.linspace(0.0, 0.55, len(ARM))[:, None] * (0.0, jaw, 0.0)
+        normal = dense * (1.0, 0.0, 1.0) - (0.0, 0.0, 18.0)
+        seen = pose.facing(normal / np.linalg.norm(normal, axis=-1, keepdims=True)) > -0.12
+        first = int(np.argmax(seen))
+        spots = pose.flat(dense)
+        if first > 0:
+            canvas.save()
+            canvas.clipPath(face, skia.ClipOp.kDifference, True)
+            self._arm(canvas, spots[: first + 1])
+            canvas.restore()
+        self._arm(canvas, spots[first:])
+        x, y = pose.at(*dense[-1].tolist())
+        ink = self.palette.outfit_line
+        canvas.drawCircle(x, y, 8.2, fill(colour(ink)))
+        light = blend(self.palette.outfit, "#ffffff", 0.4)
+        ball = radial((x - 2.5, y - 2.5), 9.0, [colour(light), colour(self.palette.outfit_dark)], [0.0, 1.0])
+        canvas.drawCircle(x, y, 6.6, shade(ball))
+        canvas.drawCircle(x + 3.0, y + 3.4, 1.6, self.heart)
+
+    def _arm(self, canvas: Any, spots: F64) -> None:
+        path = curve(spots)
+        canvas.drawPath(path, self.arm_ink)
+        canvas.drawPath(path, self.arm)
+
+
+def _loop(spots: F64) -> Any:
+    return curve(spots, closed=True)
+
+
+def _hull(rings: list[F64]) -> Any:
+    """Convex outline round rings [24, 2]."""
+    points = np.concatenate(rings).astype(np.float32)
+    return _loop(cv2.convexHull(points)[:, 0].astype(np.float64)) if len(points) else skia.Path()
