@@ -169,11 +169,11 @@ def brightness(notes: list[Note]) -> float:
 
 
 def _held(notes: tuple[Note, ...], frames: int) -> F64:
-    """[T]: grows from 0 to 1 while a note is held, from 0.4 s to 1.0 s into it."""
+    """[T]: grows from 0 to 1 while a note is held, from 0.3 s to 0.8 s into it."""
     times, out = frame_times(frames), np.zeros(frames)
     for note in notes:
         inside = (times >= note.start) & (times < note.end)
-        out[inside] = ((times[inside] - note.start - 0.4) / 0.6).clip(0, 1)
+        out[inside] = ((times[inside] - note.start - 0.3) / 0.5).clip(0, 1)
     return out
 
 
@@ -210,9 +210,8 @@ def listen(truth: Truth, voice: F32, frames: int) -> Music:
 
 def mouth_gain(music: Music, style: Style, speech: bool) -> F64:
     """[T] what the jaw's target is multiplied by: soft 0.6, loud 1.25, high notes up to 1.3×."""
-    loudness = np.interp(
-        music.level, [-50, -36, -26, -12, -3, 3], [0.15, 0.42, 0.6, 0.92, 1.15, 1.25]
-    )
+    steps, scale = [-40, -28, -20, -12, -4, 1], [0.08, 0.3, 0.52, 0.8, 1.1, 1.25]
+    loudness = np.interp(music.level, steps, scale)
     pitch = 1 + 0.3 * (follow(music.high, 0.03) - 0.35)
     settled = 1 - 0.12 * music.held
     return loudness * pitch * settled * style.mouth * (0.72 if speech else 1.0)
@@ -356,29 +355,39 @@ def _accents(truth: Truth, music: Music) -> F64:
     return np.array(picked)
 
 
+def _near(grid: F64, times: F64) -> F64:
+    """[len(grid)] 1 where one of `times` lies within 90 ms of a beat, else 0."""
+    if not len(times):
+        return np.zeros(len(grid))
+    times = np.sort(times)
+    k = np.searchsorted(times, grid)
+    away = [np.abs(times[(k + side).clip(0, len(times) - 1)] - grid) for side in (-1, 0)]
+    return (np.minimum(*away) < 0.09).astype(float)
+
+
 def act_head(truth: Truth, music: Music, style: Style, rng: Rng) -> F64:
     """[T, 6] head pose: strokes on the beat, their vigour from the music, plus posture."""
     frames = len(music.level)
     beats = _accents(truth, music)
-    grid = pulse_grid(beats, frames / FRAME_RATE)
+    grid = pulse_grid(beats, np.array(truth.downbeats), frames / FRAME_RATE)
     times = frame_times(frames)
     spacing = 1.5 * float(np.median(np.diff(grid)))
     pulsed = follow(_mark([(b - spacing, b + spacing) for b in beats], frames), 0.15)
-    sung = (
-        music.singing * (0.40 + 0.45 * music.dense + 0.60 * music.force) * (1 - 0.45 * music.held)
-    )
+    sung = music.singing * (0.40 + 0.45 * music.dense + 0.60 * music.force) * (1 - 0.6 * music.held)
     vigour = follow(np.maximum(sung, 0.30 * pulsed), 0.15)
     home = (1 - music.singing) * (0.55 + 0.45 * (1 - pulsed))
     vigour = np.maximum(vigour, 0.25 * home) * (0.5 if truth.speech else 1.0)
     thick = np.interp(grid, times, music.dense)
-    head, _ = sway(grid, vigour, thick, home, style.vigour, rng)
+    accent = 0.45 + 0.3 * _near(grid, np.array(truth.downbeats))
+    accent += 0.45 * _near(grid, np.array([n.start for n in truth.notes]))
+    head, _ = sway(grid, accent, vigour, thick, home, style.vigour, rng)
     posture = follow(music.force * music.singing, 0.35)
     head[:, PITCH] += 0.07 * style.vigour * posture * (0.4 if truth.speech else 1.0)
     drift = np.cumsum(rng.normal(size=(frames, 6)), axis=0)
     slow = signal.lfilter([1, -1], [1, -0.97], drift, axis=0)
     slow = np.stack([follow(follow(column, 0.2), 0.2) for column in slow.T], 1)
     head += 0.012 * LIMIT * slow / (slow.std(axis=0) + 1e-9)
-    return LIMIT * np.tanh(head / LIMIT * 0.97) if np.abs(head / LIMIT).max() > 1 else head
+    return np.sign(head) * LIMIT * _knee(np.abs(head) / LIMIT, 0.75, 1.0)
 
 
 def act_gaze(head: F64, closing: F64, style: Style, rng: Rng) -> F64:

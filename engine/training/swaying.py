@@ -8,6 +8,7 @@ starts and ends at rest, so direction may turn between two strokes without a jer
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,20 +31,22 @@ class Strokes:
 
     edge: F64  # [K + 1] seconds
     peak: F64  # [K] share of the stroke, 0 … 1
-    falls: NDArray[np.bool_]  # [K] the quick, downward half of a nod
+    size: F64  # [K] scale of its travel
+    nods: bool = False  # strokes alternate: down on the beat, up after it
 
 
-def pulse_grid(beats: F64, duration: float) -> F64:
-    """Beats to move on, in seconds: every second one where they come quicker than
+def pulse_grid(beats: F64, downbeats: F64, duration: float) -> F64:
+    """Beats to move on, in seconds: every second one (downbeats kept) where they come quicker than
     `SHORTEST_BEAT`, carried on at the same pace to both ends of the song and over holes."""
     if len(beats) < 2:
         return np.arange(0.3, duration + 1.4, 0.7)
     period = float(np.median(np.diff(beats)))
     if period < SHORTEST_BEAT:
-        beats, period = beats[::2], 2 * period
+        first = int(np.abs(beats - downbeats[0]).argmin()) % 2 if len(downbeats) else 0
+        beats, period = beats[first::2], 2 * period
     before = np.arange(beats[0] - period, -2 * period, -period)[::-1]
     holes = [beats[:1]]
-    for a, b in zip(beats, beats[1:], strict=False):
+    for a, b in pairwise(beats):
         holes.append(np.linspace(a, b, max(1, round((b - a) / period)) + 1)[1:])
     after = np.arange(beats[-1] + period, duration + 2 * period, period)
     return np.concatenate([before, *holes, after])
@@ -58,15 +61,15 @@ def _long_strokes(grid: F64, dense: F64, offset: int) -> Strokes:
         peak.append((grid[k + 1] - half[k]) / (half[k + size] - half[k]))
         edge.append(half[k + size])
         k += size
-    return Strokes(np.array(edge), np.array(peak), np.zeros(len(peak), bool))
+    return Strokes(np.array(edge), np.array(peak), np.ones(len(peak)))
 
 
-def _nods(grid: F64) -> Strokes:
-    """Down on the beat, quickly; up again before the next, slowly."""
-    beat = np.diff(grid, append=2 * grid[-1] - grid[-2])
-    edge = np.stack([grid - NOD / 2 * beat, grid + NOD / 2 * beat], 1).ravel()
-    falls = np.arange(len(edge) - 1) % 2 == 0
-    return Strokes(edge, np.where(falls, 0.5, 0.45), falls)
+def _nods(grid: F64, accent: F64) -> Strokes:
+    """Down on the beat, quickly; up before the next, slowly; as deep as the beat has accent."""
+    gap = np.diff(grid, prepend=2 * grid[0] - grid[1], append=2 * grid[-1] - grid[-2])
+    half = NOD / 2 * np.minimum(gap[1:], gap[:-1])
+    edge = np.stack([grid - half, grid + half], 1).ravel()
+    return Strokes(edge, np.full(len(edge) - 1, 0.5), np.repeat(accent, 2)[:-1], nods=True)
 
 
 def _bells(strokes: Strokes, times: F64) -> tuple[F64, NDArray[np.intp]]:
@@ -77,11 +80,11 @@ def _bells(strokes: Strokes, times: F64) -> tuple[F64, NDArray[np.intp]]:
     length = np.diff(strokes.edge)[k]
     u = ((times - strokes.edge[k]) / length).clip(0, 1)
     peak = strokes.peak[k].clip(0.2, 0.8)
-    a = 2 * peak / np.maximum(np.minimum(peak, 1 - peak), 1e-3)
+    a = 1.6 * peak / np.maximum(np.minimum(peak, 1 - peak), 1e-3)
     b = a * (1 - peak) / peak
     steps = np.linspace(0, 1, 65)
     area = np.mean(steps[:, None] ** a[None] * (1 - steps[:, None]) ** b[None], axis=0)
-    return np.where(valid, u**a * (1 - u) ** b / area / length, 0.0), k
+    return np.where(valid, strokes.size[k] * u**a * (1 - u) ** b / area / length, 0.0), k
 
 
 def _directions(strokes: Strokes, travel: F64, limit: float, home: F64, rng: Rng) -> F64:
@@ -92,8 +95,8 @@ def _directions(strokes: Strokes, travel: F64, limit: float, home: F64, rng: Rng
     chance = rng.random((len(travel), 2))
     nods_down = rng.random() < 0.8
     for k, far in enumerate(travel):
-        if strokes.falls.any():
-            sign = -1.0 if strokes.falls[k] == nods_down else 1.0
+        if strokes.nods:
+            sign = -1.0 if (k % 2 == 0) == nods_down else 1.0
         else:
             sign = 1.0 if chance[k, 0] < 1 / (1 + np.exp(5 * p / limit)) else -1.0
         size = 0.8 + 0.2 * chance[k, 1] - 0.25 * max(0.0, sign * p / limit)
@@ -105,25 +108,30 @@ def _directions(strokes: Strokes, travel: F64, limit: float, home: F64, rng: Rng
     return d
 
 
-def sway(grid: F64, vigour: F64, dense: F64, home: F64, reach: float, rng: Rng) -> tuple[F64, F64]:
+def sway(
+    grid: F64, accent: F64, vigour: F64, dense: F64, home: F64, reach: float, rng: Rng
+) -> tuple[F64, F64]:
     """Strokes on `grid` (seconds) → pose p [T, 6] (rad, m), speed envelope s [T, 6] per frame.
 
-    vigour: [T] ≥ 0, how lively the music is; dense: [len(grid)] in [0, 1], how thick the syllables
-    fall at each beat; home: [T] in [0, 1], how much to return to rest; reach: the style's scale.
+    accent, dense: [len(grid)], each beat's weight and how thick the syllables fall there, 0 … 1;
+    vigour: [T] ≥ 0, how lively the music is; home: [T] in [0, 1], how much to return to rest;
+    reach: the style's scale. The neck carries the head aside as it tilts, and lower as it nods.
     """
     times = (np.arange(len(vigour)) + 0.5) / FRAME_RATE
-    long, late, nods = _long_strokes(grid, dense, 0), _long_strokes(grid, dense, 1), _nods(grid)
-    axes = [long, nods, late, late, nods, long]
-    speed = np.empty((len(vigour), 6))
-    direction = np.empty_like(speed)
-    for axis, strokes in enumerate(axes):
+    turns, tilts = _long_strokes(grid, dense, 0), _long_strokes(grid, dense, 1)
+    speed = np.zeros((len(vigour), 6))
+    direction = np.zeros_like(speed)
+    for axis, strokes in ((YAW, turns), (PITCH, _nods(grid, accent)), (ROLL, tilts), (Z, turns)):
         bell, k = _bells(strokes, times)
-        speed[:, axis] = bell * vigour * STROKE[axis] * reach / FRAME_RATE
-        travel = np.bincount(k, speed[:, axis], len(strokes.peak))
+        s = bell * vigour * STROKE[axis] * reach / FRAME_RATE
+        travel = np.bincount(k, s, len(strokes.peak))
         most = 1.5 * LIMIT[axis]
-        speed[:, axis] *= np.minimum(1, most / np.maximum(travel, 1e-9))[k]
-        travel = np.minimum(travel, most)
+        speed[:, axis] = s * np.minimum(1, most / np.maximum(travel, 1e-9))[k]
         middle = ((strokes.edge[1:] + strokes.edge[:-1]) / 2 * FRAME_RATE).astype(int)
         wish = home[middle.clip(0, len(home) - 1)]
-        direction[:, axis] = _directions(strokes, travel, LIMIT[axis], wish, rng)[k]
+        d = _directions(strokes, np.minimum(travel, most), LIMIT[axis], wish, rng)
+        direction[:, axis] = d[k]
+    for axis, carrier, side in ((X, ROLL, -1), (Y, PITCH, 1)):
+        speed[:, axis] = speed[:, carrier] * STROKE[axis] / STROKE[carrier]
+        direction[:, axis] = side * direction[:, carrier]
     return np.cumsum(speed * direction, axis=0), speed

@@ -21,7 +21,6 @@ from engine.training.truth import BREATH, Phone
 
 F64 = NDArray[np.float64]
 
-GESTURES = ("jaw", "pucker", "funnel", "spread", "teeth", "tongue", "breath")
 FREE = 0.08  # weight of a sound that leaves a gesture to its neighbours
 REST_GAP = 0.15  # seconds without a sound after which the mouth goes to rest
 GLIDE = 0.11  # seconds, longest time that the weak half of a diphthong takes
@@ -56,7 +55,8 @@ class Viseme:
 
 
 def _vowel(jaw: float, pucker: float = 0, funnel: float = 0, spread: float = 0) -> Viseme:
-    return Viseme(jaw, pucker, funnel, spread)
+    """Jaw heights as spoken; sung, even close vowels are opened somewhat."""
+    return Viseme(0.07 + 0.93 * jaw, pucker, funnel, spread)
 
 
 def _tip(jaw: float, teeth: float = 0, spread: float = 0, tongue: float = 0) -> Viseme:
@@ -231,7 +231,13 @@ def articulate(phones: tuple[Phone, ...], duration: float, times: F64) -> Articu
         return (weight * of(name)).sum(1) / weight.sum(1)
 
     return Articulation(
-        *(blend(g, jaw if g in ("jaw", "tongue", "breath") else lips) for g in GESTURES),
+        jaw=blend("jaw", jaw),
+        pucker=blend("pucker", lips),
+        funnel=blend("funnel", lips),
+        spread=blend("spread", lips),
+        teeth=blend("teeth", lips),
+        tongue=blend("tongue", jaw),
+        breath=blend("breath", jaw),
         touch=(meet * of("touch")).max(1),
         bite=(meet * of("bite")).max(1),
         voiced=1 - (jaw * silent).sum(1) / jaw.sum(1),
