@@ -28,7 +28,9 @@ def checkerboard(height: int, width: int, square: int = 16) -> U8:
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def letterbox_place(height: int, width: int, to_height: int, to_width: int) -> tuple[int, ...]:
+def letterbox_place(
+    height: int, width: int, to_height: int, to_width: int
+) -> tuple[int, int, int, int]:
     """(top, left, height, width) of a picture centred in a larger or smaller frame, undistorted."""
     scale = min(to_height / height, to_width / width)
     fitted = max(1, round(height * scale)), max(1, round(width * scale))
