@@ -1,0 +1,56 @@
+# Every verb sets itself up in .venv. TORCH_INDEX=https://… picks another torch build (e.g. CPU only).
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+PIP    := $(VENV)/bin/pip install --quiet --disable-pip-version-check
+INDEX  := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+# pyaudio is compiled against PortAudio's header; without it live works from files.
+MIC    := $(if $(wildcard /usr/include/portaudio.h /usr/local/include/portaudio.h /opt/homebrew/include/portaudio.h),[mic])
+CORPUS ?= corpus
+RUNS   ?= runs
+
+.PHONY: live test test-slow check bench songs train clean
+
+live: $(VENV)/live
+	$(PY) run_live.py $(ARGS)
+
+test: $(VENV)/dev
+	$(PY) -m pytest $(ARGS)
+
+test-slow: $(VENV)/dev
+	$(PY) -m pytest -m slow $(ARGS)
+
+check: $(VENV)/dev
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/dev
+	$(PY) -m bench.line $(ARGS)
+
+songs: $(VENV)/dev
+	$(PY) -m engine.training.songs --out $(CORPUS)/train --hours 3.5 --seed 1000 --jobs 2
+	$(PY) -m engine.training.songs --out $(CORPUS)/backings --kind backings --hours 0.75 --seed 500000 --jobs 2
+	$(PY) -m engine.training.songs --out $(CORPUS)/valid --hours 0.25 --seed 900000 --split held-out --jobs 2
+
+train: songs
+	$(PY) -m engine.training.separator --songs $(CORPUS)/train --hard $(CORPUS)/backings --out $(RUNS)/separator
+	$(PY) -m engine.training.ship separator $(RUNS)/separator
+	$(PY) -m engine.training.acting --songs $(CORPUS)/train --hard $(CORPUS)/backings --out $(CORPUS)/lessons
+	$(PY) -m engine.training.musicface --lessons $(CORPUS)/lessons --out $(RUNS)/musicface
+	$(PY) -m engine.training.ship musicface $(RUNS)/musicface
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/live: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable '.$(MIC)'
+	@touch $@
+
+$(VENV)/dev: pyproject.toml | $(VENV)/bin/python
+	$(PIP) $(INDEX) --editable '.[dev]'
+	@touch $@ $(VENV)/live
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
