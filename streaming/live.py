@@ -25,6 +25,7 @@ from engine.timeline import FRAME_RATE, HOP, HOP_RATE
 from streaming.clock import Paced, Pacer
 from streaming.line import Frame, LiveConfig, LiveLine, Singer, Tail, channels_of, sing
 from streaming.ports import MotionSource, Sink, Source, UserError
+from streaming.preview import ShowOver
 from streaming.stats import Stats
 
 log = logging.getLogger("cantar")
@@ -34,6 +35,8 @@ LOOK = 0.1  # s: how often a waiting worker looks whether the show is over
 JOIN = 2.0  # s that a worker has to end
 STATUS_EVERY = 1.0  # s
 WARM_PICTURES = 4
+AT_ONCE = 0.002  # s: a device that answers faster had the sound already
+MOST_BACKLOG = 1000  # reads
 
 
 class WorkerError(RuntimeError):
@@ -49,13 +52,19 @@ class Outputs:
         self.wants_sound = any(sink.wants_sound for sink in sinks)
 
     def write(self, frame: Frame) -> None:
-        """Give each sink what it wants of a frame."""
+        """Give each sink what it wants of a frame; then raise ShowOver if one has seen enough."""
+        over: ShowOver | None = None
         for sink in self._sinks:
-            sink.write(
-                frame.motion,
-                frame.picture if sink.wants_picture else None,
-                frame.sound if sink.wants_sound else None,
-            )
+            try:
+                sink.write(
+                    frame.motion,
+                    frame.picture if sink.wants_picture else None,
+                    frame.sound if sink.wants_sound else None,
+                )
+            except ShowOver as enough:
+                over = enough
+        if over is not None:
+            raise over
 
     def close(self) -> None:
         """Finish every sink, also when one fails; then raise the first failure."""
@@ -116,8 +125,9 @@ def run_file(
     """Draw every frame of a source into the sinks, as fast as it goes; return how many.
 
     Ends early, with finished sinks, as soon as `stopped()`. `progress` is told the frames done.
-    Source and sinks are closed in any case. When the source or the avatar fails, `undo` is called
-    last, to take back what was written; what a failing sink has written is kept.
+    Source and sinks are closed in any case. When the source or the avatar fails after the first
+    frame, `undo` is called last, to take back what was written; what a failing sink has written is
+    kept.
     """
     outputs = Outputs(sinks)
     frames, writing = 0, False
@@ -129,9 +139,11 @@ def run_file(
             writing = False
             frames += 1
             progress(frames)
+    except ShowOver:
+        frames += 1
     except BaseException as error:
         _close_quietly(outputs)
-        if isinstance(error, Exception) and not writing:
+        if isinstance(error, Exception) and frames and not writing:
             undo()
         raise
     finally:
@@ -288,6 +300,8 @@ class _Crew:
             for thread in threads:
                 thread.start()
             self._tick()
+        except ShowOver:
+            pass
         finally:
             self._over.set()
             self._line.close()
@@ -325,6 +339,8 @@ class _Crew:
         assert isinstance(self._source, Source)
         tail = Tail(self._source, self._line.avatar.config.lookahead, self._sleep)
         source = tail if tail.realtime else Paced(tail, now=self._now, sleep=self._sleep)
+        if tail.realtime:
+            self._drop_backlog(tail)
         while not self._over.is_set():
             sound = source.read()
             if tail.ended and self._line.frames is None:
@@ -335,6 +351,14 @@ class _Crew:
                 self._line.on_silence(sound)
             else:
                 self._line.on_sound(self._now(), sound)
+
+    def _drop_backlog(self, source: Tail) -> None:
+        """Forget what a device recorded while everything was loaded: it answers without waiting."""
+        for _ in range(MOST_BACKLOG):
+            began = self._now()
+            sound = source.read()
+            if sound is None or self._now() - began > AT_ONCE:
+                return
 
     def _play_back(self) -> None:
         frames = 0

@@ -1,0 +1,448 @@
+"""Cantar's command line: sound in, singing avatar out.
+
+run_live.py                                              the demo, in a window or to a file
+run_live.py --input song.ogg --output out.mp4            as fast as it goes
+run_live.py --config vtuber --input mic --output camera  live
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:  # nothing heavy is imported before it is needed: --help answers at once
+    from engine.signals import Motion, Picture
+    from streaming.line import ShowConfig
+    from streaming.ports import MotionSource, Sink, Source
+    from streaming.schemes import SinkFormat
+
+LIVE_OUTPUTS = ("camera", "preview")  # what only makes sense at the pace of the clock
+RENDERERS_BUILT = ("puppet",)
+RENDERERS_PLANNED = ("head", "neural", "portrait")
+COMMANDS = ("doctor", "calibrate")
+INTERRUPTED = 128  # + the number of the signal is the exit code, as in a shell
+TELL_EVERY = 15  # frames between two movements of the progress bar
+STATUS_LINES_EVERY = 10  # status lines between two that are printed where there is no terminal
+
+
+@dataclass(frozen=True)
+class Option:
+    """One flag. `metavar` None: it takes no value. `sets`: the configuration it is short for."""
+
+    flag: str
+    metavar: str | None
+    help: str
+    sets: str | None = None
+    many: bool = False
+    built: bool = True
+
+
+OPTIONS = (
+    Option("--input", "WHAT", "what sings (see below; default: demo)"),
+    Option("--voice", "FILE", "the voice alone; needs --backing"),
+    Option("--backing", "FILE", "the accompaniment alone; needs --voice"),
+    Option("--output", "WHERE", "where it goes (see below); may be repeated", many=True),
+    Option("--avatar", "NAME", "who sings: a name (--list-avatars) or a folder", "avatar"),
+    Option("--renderer", "NAME", "how it is drawn: puppet", "renderer.name"),
+    Option("--size", "WxH", "size of the pictures in pixels, such as 1280x720"),
+    Option("--framing", "face|bust", "how much of the avatar is seen", "renderer.framing"),
+    Option("--mirror", None, "as in a mirror", "renderer.mirror"),
+    Option("--background", "COLOUR", "#rrggbb, scene or transparent", "renderer.background"),
+    Option("--lookahead", "N", "frames of future sound a motion hears, 0 to 6", "lookahead"),
+    Option("--seed", "N", "of everything random", "seed"),
+    Option("--seconds", "N", "stop after so much sound"),
+    Option("--realtime", None, "a file at the pace of a show, not as fast as it goes"),
+    Option("--config", "FILE", "a preset (cpu, gpu, vtuber, karaoke) or a YAML file"),
+    Option("--set", "K=V", "set one value, such as renderer.width=640", many=True),
+    Option("--list-avatars", None, "print the avatars that can sing"),
+    Option("--list-devices", None, "print microphones and cameras"),
+    Option("--serve", "[HOST:]PORT", "serve a page", built=False),
+    Option("--token", "T", "what a browser must know to connect", built=False),
+)
+
+
+class UsageError(Exception):
+    """Something on the command line that the user can mend; told in one line."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0, 1 (ours), 2 (yours), 128 + signal."""
+    try:
+        return _run(_parse(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        return INTERRUPTED + 2
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        print(f"cantar: {' '.join(str(error).split())}", file=sys.stderr)
+        return code
+
+
+def _exit_code(error: Exception) -> int | None:
+    """2 for what the user can mend, 1 for a worker that died, None for a bug."""
+    from engine.config import ConfigError
+    from engine.rendering.identity import BadIdentity, UnknownIdentity
+    from engine.weights import BadWeights
+    from kernels.graphs.opening import BackendUnavailable
+    from streaming.live import WorkerError
+    from streaming.ports import UserError
+
+    if isinstance(error, WorkerError):
+        return 1
+    yours = (UsageError, UserError, ConfigError, UnknownIdentity, BadIdentity, BackendUnavailable)
+    return 2 if isinstance(error, (*yours, BadWeights)) else None
+
+
+# ---- reading the command line -------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="run_live.py",
+        description="A live singing avatar.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
+    for option in OPTIONS:
+        text = option.help if option.built else f"{option.help} (not built yet)"
+        if option.metavar is None:
+            parser.add_argument(option.flag, action="store_true", help=text)
+        else:
+            action = "append" if option.many else "store"
+            parser.add_argument(option.flag, metavar=option.metavar, action=action, help=text)
+    return parser
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    if "-h" in argv or "--help" in argv:
+        parser.epilog = _schemes_help()
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        flags = [option.flag for option in OPTIONS]
+        near = get_close_matches(unknown[0].partition("=")[0], flags, 1, 0.5)
+        hint = f"; did you mean {near[0]}?" if near else " (see --help)"
+        raise UsageError(f"unknown option {unknown[0]}{hint}")
+    for option in OPTIONS:
+        if not option.built and getattr(args, _name(option)) is not None:
+            raise UsageError(f"{option.flag} is not built yet")
+    if args.command in COMMANDS:
+        raise UsageError(f"{args.command} is not built yet")
+    if args.command is not None:
+        near = get_close_matches(args.command, COMMANDS, 1, 0.6)
+        hint = f"; did you mean {near[0]}?" if near else f"; for a song: --input {args.command}"
+        raise UsageError(f"unknown command {args.command}{hint}")
+    return args
+
+
+def _name(option: Option) -> str:
+    return option.flag.strip("-").replace("-", "_")
+
+
+def _schemes_help() -> str:
+    from streaming.schemes import describe_schemes
+
+    inputs, outputs = describe_schemes()
+    tables = (("inputs:", inputs), ("outputs:", outputs))
+    return "\n\n".join("\n  ".join([title, *lines]) for title, lines in tables)
+
+
+def _overrides(args: argparse.Namespace) -> list[str]:
+    """The flags that are short for configuration, then --set, which has the last word."""
+    overrides = []
+    for option in OPTIONS:
+        value = getattr(args, _name(option))
+        if option.sets and value not in (None, False):
+            overrides.append(f"{option.sets}={'true' if value is True else value}")
+    if args.size is not None:
+        width, x, height = args.size.lower().partition("x")
+        if not (x and width.isdecimal() and height.isdecimal()):
+            raise UsageError(
+                f"--size {args.size}: expected WIDTHxHEIGHT in pixels, such as 512x512"
+            )
+        overrides += [f"renderer.width={int(width)}", f"renderer.height={int(height)}"]
+    return overrides + (args.set or [])
+
+
+def _config(args: argparse.Namespace) -> ShowConfig:
+    """The whole configuration, checked as far as that goes without loading anything."""
+    from engine.config import read
+    from engine.rendering.identity import load_identity
+    from engine.timeline import check_lookahead
+    from streaming.line import ShowConfig
+
+    config = read(ShowConfig, args.config, _overrides(args))
+    name = config.renderer.name
+    if name in RENDERERS_PLANNED:
+        raise UsageError(f"renderer {name} is not built yet; there is {', '.join(RENDERERS_BUILT)}")
+    if name not in RENDERERS_BUILT:
+        near = get_close_matches(name, RENDERERS_BUILT, 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(RENDERERS_BUILT)}"
+        raise UsageError(f"unknown renderer {name}; {hint}")
+    try:
+        check_lookahead(config.lookahead)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    load_identity(config.avatar)
+    return config
+
+
+def _seconds(args: argparse.Namespace) -> float | None:
+    try:
+        return None if args.seconds is None else float(args.seconds)
+    except ValueError:
+        raise UsageError(f"--seconds {args.seconds}: expected a number of seconds") from None
+
+
+# ---- the show -----------------------------------------------------------------------------------
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.list_avatars:
+        return _list_avatars()
+    if args.list_devices:
+        from streaming.schemes import list_devices
+
+        print("\n".join(list_devices()))
+        return 0
+    config, seconds = _config(args), _seconds(args)
+    specs = args.output or [_default_output(args)]
+    live = args.realtime or any(spec.partition(":")[0] in LIVE_OUTPUTS for spec in specs)
+    fmt = _format(args, config)
+    from streaming import schemes
+
+    schemes.check_sinks(specs, fmt)
+    source = schemes.open_source(args.input, args.voice, args.backing, seconds=seconds)
+    try:
+        live = live or getattr(source, "realtime", False)
+        if not live and args.input == "silence" and seconds is None:
+            raise UsageError(
+                "silence never ends: give --seconds N, or --realtime and stop it yourself"
+            )
+        avatar = _avatar(config)
+        sinks = _open_sinks(specs, _format(args, config, source))
+    except BaseException:
+        source.close()
+        raise
+    show = _show_live if live else _render
+    return show(avatar, source, sinks, config, specs)
+
+
+def _list_avatars() -> int:
+    from engine.rendering.identity import list_identities, load_identity
+
+    identities = [load_identity(name) for name in list_identities()]
+    width = max((len(identity.name) for identity in identities), default=0)
+    for identity in identities:
+        print(f"{identity.name:<{width}}  {identity.title} ({', '.join(identity.renderers)})")
+    return 0
+
+
+def _default_output(args: argparse.Namespace) -> str:
+    """A window where there is a display, else a file in the current folder."""
+    from streaming.ports import UserError
+    from streaming.schemes import check_sink
+
+    try:
+        check_sink("preview")
+        return "preview"
+    except UserError as error:
+        song = args.voice or args.input or "demo"
+        if song.partition(":")[0] == "mic":
+            raise UsageError(f"{error}; give --output") from None
+        return f"cantar-{Path(song).stem}.mp4"
+
+
+def _format(
+    args: argparse.Namespace, config: ShowConfig, source: Source | MotionSource | None = None
+) -> SinkFormat:
+    from streaming.line import channels_of
+    from streaming.schemes import SinkFormat
+
+    return SinkFormat(
+        width=config.renderer.width,
+        height=config.renderer.height,
+        channels=channels_of(source),
+        lookahead=int(getattr(source, "lookahead", config.lookahead)),
+        source=args.input or (f"{args.voice} + {args.backing}" if args.voice else "demo"),
+        transparent=config.renderer.background == "transparent",
+    )
+
+
+def _avatar(config: ShowConfig) -> Any:
+    """Load the avatar; whatever it refuses about its configuration is the user's to mend."""
+    from engine.avatar import Avatar
+
+    try:
+        return Avatar(config)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _open_sinks(specs: Sequence[str], fmt: SinkFormat) -> list[Sink]:
+    """All sinks, or none: when one refuses, those already open are closed."""
+    from streaming.schemes import open_sink
+
+    sinks: list[Sink] = []
+    try:
+        for spec in specs:
+            sinks.append(open_sink(spec, fmt))
+    except BaseException:
+        for sink in sinks:
+            sink.close()
+        raise
+    return sinks
+
+
+def _render(
+    avatar: Any,
+    source: Source | MotionSource,
+    sinks: Sequence[Sink],
+    config: ShowConfig,
+    specs: Sequence[str],
+) -> int:
+    """To file, as fast as it goes, with a progress bar; says where it went."""
+    from streaming.live import run_file, stop_on_signals
+
+    files = [spec for spec in specs if Path(spec).suffix]
+    began = time.monotonic()
+    with stop_on_signals() as stopped, _progress(_frames_of(source)) as progress:
+        frames = run_file(
+            avatar,
+            source,
+            sinks,
+            stopped=stopped,
+            progress=progress,
+            undo=functools.partial(_remove, files),
+        )
+    took, seconds = time.monotonic() - began, frames / 30
+    cut = "interrupted: " if stopped() else ""
+    where = ", ".join(files) or "nothing kept"
+    print(
+        f"{cut}{where}: {frames} frames, {seconds:.1f} s of song in {took:.1f} s "
+        f"({seconds / max(took, 1e-3):.1f} × real time)"
+    )
+    return 0 if stopped.signal is None else INTERRUPTED + stopped.signal
+
+
+def _remove(files: Sequence[str]) -> None:
+    """Leave nothing half-written."""
+    for file in files:
+        Path(file).unlink(missing_ok=True)
+
+
+def _frames_of(source: Source | MotionSource) -> int | None:
+    """How many frames a source will fill, if it knows."""
+    from engine.timeline import frames_in
+
+    if source.length is None or not hasattr(source, "realtime"):
+        return source.length
+    return frames_in(source.length)
+
+
+@contextmanager
+def _progress(total: int | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr that is told the frames done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (TextColumn("singing"), BarColumn(), MofNCompleteColumn(), Remaining())
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("singing", total=total)
+
+        def tell(frames: int) -> None:
+            if frames % TELL_EVERY == 0 or frames == total:
+                bar.update(task, completed=frames)
+
+        yield tell
+
+
+class _Status(logging.Handler):
+    """One line that is rewritten in a terminal (elsewhere: a line now and then), and log messages
+    that do not tear it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._terminal = sys.stderr.isatty()
+        self._lines = 0
+
+    def show(self, line: str) -> None:
+        """The status now."""
+        if self._terminal:
+            print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
+        elif self._lines % STATUS_LINES_EVERY == 0:
+            print(line, file=sys.stderr, flush=True)
+        self._lines += 1
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.clear()
+        print(f"cantar: {record.getMessage()}", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if self._terminal and self._lines:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _show_live(
+    avatar: Any,
+    source: Source | MotionSource,
+    sinks: Sequence[Sink],
+    config: ShowConfig,
+    specs: Sequence[str],
+) -> int:
+    """Live, with one status line, and a summary at the end."""
+    from streaming.live import run_live, stop_on_signals
+
+    status = _Status()
+    logging.getLogger().addHandler(status)
+    try:
+        with stop_on_signals() as stopped:
+            stats = run_live(
+                avatar,
+                source,
+                sinks,
+                config.live,
+                stopped=stopped,
+                status=status.show,
+                draw_small=_half_size(config),
+            )
+    finally:
+        status.clear()
+        logging.getLogger().removeHandler(status)
+    print(stats.summary(), file=sys.stderr)
+    return 0 if stopped.signal is None else INTERRUPTED + stopped.signal
+
+
+def _half_size(config: ShowConfig) -> Callable[[Motion], Picture]:
+    """Draws at half the size; the renderer is opened when the overload ladder first asks."""
+    from engine.avatar import open_renderer
+
+    small = replace(
+        config.renderer, width=config.renderer.width // 2, height=config.renderer.height // 2
+    )
+    renderer = functools.cache(lambda: open_renderer(replace(config, renderer=small)))
+    return lambda motion: renderer().draw(motion)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
