@@ -25,7 +25,7 @@ Rng = np.random.Generator
 
 RAMP = 0.15  # seconds that lids take to close or open
 HELD = 0.30  # seconds that a note must have been held before the eyes close on it
-LONG_NOTE = 0.95  # seconds, shortest note that may close the eyes
+LONG_NOTE = 0.90  # seconds, shortest note that may close the eyes
 LONG_CLOSING = 0.60  # seconds, shortest closing performed (> 0.5, the paper's bound)
 EYE_TRAVEL = 0.55  # radians of gaze at which an eyeLook shape is 1
 GAZE_LIMIT = 0.40  # radians
@@ -36,8 +36,9 @@ class Style:
     """A manner of singing, every number a scale about 1 but smile (a base), closing and gaze.
 
     mouth: opening; lips: shaping; brows: their play; vigour: head speed; smile: shape value at
-    rest; closing: share of held notes that close the eyes; away: share of glances off the audience;
-    tension: squint and frown on climaxes; lean: what one side of the face does more, -1 … 1.
+    rest; closing: about the share of held notes that close the eyes; away: share of glances off
+    the audience; tension: squint and frown on climaxes; lean: what one side of the face does
+    more, -1 … 1.
     """
 
     name: str
@@ -53,12 +54,12 @@ class Style:
 
 
 STYLES: tuple[Style, ...] = (
-    Style("shy", 0.80, 0.90, 0.70, 0.60, 0.05, 0.45, 0.55, 0.6, 0.2),
-    Style("warm", 0.95, 1.00, 1.00, 0.85, 0.16, 0.40, 0.25, 0.7, -0.3),
-    Style("pop", 1.00, 1.05, 1.05, 1.10, 0.12, 0.25, 0.30, 0.9, 0.3),
-    Style("rock", 1.15, 1.00, 0.90, 1.35, 0.00, 0.35, 0.40, 1.6, -0.6),
-    Style("dreamy", 0.88, 0.95, 1.15, 0.75, 0.07, 0.75, 0.50, 0.6, 0.1),
-    Style("theatrical", 1.12, 1.15, 1.45, 1.25, 0.09, 0.55, 0.45, 1.2, 0.5),
+    Style("shy", 0.80, 0.90, 0.70, 0.60, 0.05, 0.50, 0.55, 0.6, 0.2),
+    Style("warm", 0.95, 1.00, 1.00, 0.85, 0.16, 0.45, 0.25, 0.7, -0.3),
+    Style("pop", 1.00, 1.05, 1.05, 1.10, 0.12, 0.40, 0.30, 0.9, 0.3),
+    Style("rock", 1.15, 1.00, 0.90, 1.35, 0.00, 0.45, 0.40, 1.6, -0.6),
+    Style("dreamy", 0.88, 0.95, 1.15, 0.75, 0.07, 0.80, 0.50, 0.6, 0.1),
+    Style("theatrical", 1.12, 1.15, 1.45, 1.25, 0.09, 0.60, 0.45, 1.2, 0.5),
 )
 
 
@@ -84,12 +85,14 @@ class Performance:
 class Music:
     """What the performer hears in each frame, all [T]; slow ones only follow.
 
-    level: voice in dB re the song's loud level. loud, high: loudness and pitch in [0, 1] within the
-    song, quick. force: both together, slow. held: 1 deep into a long note. dense: syllables per
-    second / 5, in [0, 1]. voice, breath: 0 / 1. singing: voice, slow. bright: major 1 … minor -1.
+    level: voice in dB re the song's loud level. audible: 1 … 0 as the loudest 0.2 s about a frame
+    fall from -24 to -42 dB. loud, high: loudness and pitch in [0, 1] within the song, quick.
+    force: both together, slow. held: 1 deep into a long note. dense: syllables per second / 5, in
+    [0, 1]. voice, breath: 0 / 1. singing: voice, slow. bright: major 1 … minor -1.
     """
 
     level: F64
+    audible: F64
     loud: F64
     high: F64
     force: F64
@@ -182,6 +185,7 @@ def listen(truth: Truth, voice: F32, frames: int) -> Music:
     level = voice_level(voice, frames)
     sounds = _mark([(p.start, p.end) for p in truth.phones if p.label != BREATH], frames)
     reach = np.lib.stride_tricks.sliding_window_view(np.pad(level, 3, mode="edge"), 7).max(1)
+    audible = ((reach + 42) / 18).clip(0, 1)
     active = sounds * (reach > -40)
     loud = ((level + 30) / 30).clip(0, 1)
     high = _pitch(truth.notes, frames)
@@ -196,6 +200,7 @@ def listen(truth: Truth, voice: F32, frames: int) -> Music:
         bright[span] = 0.6 * bright[span] + 0.4 * brightness(notes)
     return Music(
         level=level,
+        audible=audible,
         loud=loud,
         high=high,
         force=follow(active * (0.55 * loud + 0.45 * high), 0.2),
@@ -239,9 +244,11 @@ class Face:
         self.shapes[:, INDEX[name + "Right"]] += amount * (1 - self.lean)
 
 
-def act_mouth(face: Face, said: Articulation, gain: F64, style: Style, speech: bool) -> None:
-    """Gestures of the mouth → jaw*, mouth*, tongueOut."""
-    lips = style.lips * (0.8 if speech else 1.0)
+def act_mouth(
+    face: Face, said: Articulation, gain: F64, audible: F64, style: Style, speech: bool
+) -> None:
+    """Gestures of the mouth → jaw*, mouth*, tongueOut; lips let go of what is no longer heard."""
+    lips = style.lips * (0.8 if speech else 1.0) * audible
     apart = 1 - said.touch
     free = apart * (1 - 0.85 * said.bite)
     voiced_jaw = _knee(gain * said.jaw)
@@ -276,7 +283,7 @@ def act_feeling(face: Face, music: Music, style: Style, closing: F64) -> None:
     minor, major = (-music.bright).clip(0), music.bright.clip(0)
     play = style.brows
     face.add(
-        "browInnerUp", play * (0.06 * song + 0.75 * rise + 0.16 * inhale + 0.22 * minor * song)
+        "browInnerUp", play * (0.06 * song + 0.75 * rise + 0.16 * inhale + 0.16 * minor * song)
     )
     face.add("browInnerUp", play * 0.18 * closing)
     face.add("browOuterUp", play * (0.60 * rise * (1 - 0.5 * closing) + 0.10 * inhale))
@@ -304,25 +311,28 @@ def _phrase_softness(truth: Truth, music: Music) -> list[tuple[float, float, flo
     return out
 
 
+def _urge(note: Note, soft: bool, music: Music) -> float:
+    """How much a held note asks for closed eyes, 0 … 1.5: by its loudness and pitch while the
+    singer decides, its length, and the softness of its phrase."""
+    heard = slice(int((note.start + 0.1) * FRAME_RATE), int((note.start + 0.45) * FRAME_RATE))
+    climax = float(0.5 * music.loud[heard].mean() + 0.5 * music.high[heard].mean())
+    return climax + 0.25 * min(1.0, (note.end - note.start) / 2.5) + 0.25 * soft
+
+
 def closing_spans(truth: Truth, music: Music, style: Style, rng: Rng) -> list[tuple[float, float]]:
     """Seconds where the eyes stay closed: held notes that stand out, or lie in soft phrases."""
-    last = len(music.level) / FRAME_RATE
-    long = [n for n in truth.notes if n.end - n.start >= LONG_NOTE and n.start < last]
-    if truth.speech or not long:
+    last = len(music.level) / FRAME_RATE - 0.5
+    if truth.speech:
         return []
     phrases = _phrase_softness(truth, music)
     quiet = np.percentile([p[2] for p in phrases], 30) if len(phrases) > 2 else -np.inf
-    weight = []
-    for note in long:
-        span = slice(int(note.start * FRAME_RATE), int(note.end * FRAME_RATE) + 1)
-        soft = any(a <= note.start < b and level <= quiet for a, b, level in phrases)
-        climax = 0.5 * music.loud[span].mean() + 0.5 * music.high[span].mean()
-        length = min(1.0, (note.end - note.start) / 2.5)
-        weight.append(climax + 0.5 * length + (0.35 if soft else 0.0))
-    bar = np.quantile(weight, 1 - style.closing)
-    chosen = [n for n, w in zip(long, weight, strict=True) if w >= bar and rng.random() > 0.08]
     spans: list[tuple[float, float]] = []
-    for note in chosen:
+    for note in truth.notes:
+        soft = any(a <= note.start < b and level <= quiet for a, b, level in phrases)
+        if note.end - note.start < LONG_NOTE or note.start > last:
+            continue
+        if _urge(note, soft, music) < 1.2 - 0.65 * style.closing or rng.random() < 0.06:
+            continue
         start = note.start + HELD + rng.uniform(-0.03, 0.03)
         end = max(note.end + rng.uniform(0.0, 0.05), start + LONG_CLOSING)
         if spans and start - spans[-1][1] < 0.4:
@@ -439,7 +449,8 @@ def perform(truth: Truth, voice: F32, style: int, rng: Rng) -> Performance:
     gaze = act_gaze(head, closing, manner, rng)
     said = articulate(truth.phones, len(voice) / FEATURE_RATE, frame_times(frames))
     face = Face(frames, manner.lean)
-    act_mouth(face, said, mouth_gain(music, manner, truth.speech), manner, truth.speech)
+    gain = mouth_gain(music, manner, truth.speech)
+    act_mouth(face, said, gain, music.audible, manner, truth.speech)
     act_feeling(face, music, manner, closing)
     show_gaze(face, gaze)
     return Performance(

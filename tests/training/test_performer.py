@@ -122,8 +122,10 @@ def test_shapes_and_ranges(song: tuple[Truth, F32], style: int) -> None:
     assert performance.head.shape == (frames, 6)
     assert performance.gaze.shape == (frames, 2)
     for track in (performance.blendshapes, performance.long_closing, performance.voice):
-        assert len(track) == frames and track.dtype == np.float32
-        assert track.min() >= 0 and track.max() <= 1
+        assert len(track) == frames
+        assert track.dtype == np.float32
+        assert track.min() >= 0
+        assert track.max() <= 1
     assert set(np.unique(performance.voice)) == {0.0, 1.0}
     assert not performance.blendshapes[:, [EYE_BLINK_LEFT, EYE_BLINK_RIGHT]].any()
     assert (np.abs(performance.head) <= LIMIT).all()
@@ -133,14 +135,16 @@ def test_shapes_and_ranges(song: tuple[Truth, F32], style: int) -> None:
 def test_any_length(song: tuple[Truth, F32], samples: int) -> None:
     performance = perform(song[0], song[1][:samples], POP, np.random.default_rng(0))
     assert len(performance.head) == -(-samples * 30 // 16000)
-    assert np.isfinite(performance.blendshapes).all() and np.isfinite(performance.head).all()
+    assert np.isfinite(performance.blendshapes).all()
+    assert np.isfinite(performance.head).all()
 
 
 def test_silence_without_truth() -> None:
     truth = Truth(0, 2.0, 100.0, "en-us", "made", False, (), (), (), (), ())
     performance = perform(truth, np.zeros(32000, np.float32), POP, np.random.default_rng(0))
     assert performance.blendshapes[:, INDEX["jawOpen"]].max() < 0.03
-    assert not performance.voice.any() and not performance.long_closing.any()
+    assert not performance.voice.any()
+    assert not performance.long_closing.any()
 
 
 def test_refuses_what_it_cannot_act(song: tuple[Truth, F32]) -> None:
@@ -247,7 +251,8 @@ def test_mouth_opens_with_the_vowel(song: tuple[Truth, F32]) -> None:
         rise = path[low:] > path[low] + 0.25 * (path[low:].max() - path[low])
         off.append((first + low + int(rise.argmax())) - phone.start * FRAME_RATE)
     assert len(off) > 5
-    assert abs(np.mean(off)) <= 1 and (np.abs(off) <= 2).all()
+    assert abs(np.mean(off)) <= 1
+    assert (np.abs(off) <= 2).all()
 
 
 def test_mouth_does_not_hear_the_future(song: tuple[Truth, F32]) -> None:
@@ -345,7 +350,8 @@ def test_styles_differ(song: tuple[Truth, F32]) -> None:
     jaws = [shape(t, "jawOpen").mean() for t in takes]
     heads = [speed(t).mean() for t in takes]
     assert len({style.name for style in STYLES}) == len(STYLES) >= 6
-    assert max(jaws) > 1.2 * min(jaws) and max(heads) > 1.6 * min(heads)
+    assert max(jaws) > 1.2 * min(jaws)
+    assert max(heads) > 1.6 * min(heads)
     for i, a in enumerate(takes):
         for b in takes[:i]:
             assert np.abs(a.blendshapes - b.blendshapes).mean() > 1e-3
@@ -360,5 +366,6 @@ def test_ipa_is_read() -> None:
     assert read_ipa("ç") == ("ç",)
     assert read_ipa("˥5") == ()
     assert nucleus("jɑu") == "ɑ"
-    assert is_vowel("ɹ̩ə") and not is_vowel("ŋ")
+    assert is_vowel("ɹ̩ə")
+    assert not is_vowel("ŋ")
     assert set(TABLE) >= VOWELS
