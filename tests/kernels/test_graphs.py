@@ -1,0 +1,114 @@
+"""Exported networks: every backend against eager, names kept, refusals that say why."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from engine.compiled import Compiled
+from engine.hearing.separator_net import SeparatorConfig, SeparatorNet
+from engine.motion.musicface_net import SMALL, MusicFace
+from kernels.graphs import BackendUnavailable, open_graph
+from kernels.graphs.exporting import export
+from kernels.graphs.opening import load_module
+
+TOLERANCE = {"fp32": 2e-5, "bf16": 2e-2}
+STEPS = 60
+
+
+def _trained_like(module: torch.nn.Module) -> torch.nn.Module:
+    for part in module.modules():
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
+            torch.nn.init.normal_(part.running_mean, 0, 0.1)
+            torch.nn.init.uniform_(part.running_var, 0.5, 2)
+    return module.eval()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, torch.nn.Module]]:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("graphs")
+    config = SeparatorConfig()
+    separator, face = _trained_like(SeparatorNet(config)), _trained_like(MusicFace(SMALL))
+    export(separator, {"views": torch.zeros(1, 1, 2, 96)}, folder / "a.onnx", asdict(config))
+    inputs = {
+        "windows": torch.zeros(1, 1, 2, 39, 26),
+        "code": torch.zeros(1, 1, SMALL.code),
+    }
+    export(face, inputs, folder / "b.onnx", asdict(SMALL))
+    return {"separator": (folder / "a.onnx", separator), "musicface": (folder / "b.onnx", face)}
+
+
+@pytest.mark.parametrize("name", ["separator", "musicface"])
+@pytest.mark.parametrize(
+    ("backend", "precision"),
+    [("eager", "fp32"), ("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")],
+)
+def test_looped_graph_equals_the_module_on_the_whole(
+    exported: dict, name: str, backend: str, precision: str
+) -> None:
+    path, module = exported[name]
+    part = Compiled(path, backend, precision)
+    assert part.graph.backend == backend
+    rng = np.random.default_rng(0)
+    first, *rest = [n for n in part.graph.inputs if not n.startswith("state.")]
+    x = rng.normal(0, 1, (1, STEPS, *part.graph.inputs[first][2:])).astype(np.float32)
+    extra = {n: np.zeros(part.graph.inputs[n], np.float32) for n in rest}
+    wide = [torch.zeros(1, STEPS, *part.graph.inputs[n][2:]) for n in rest]
+    with torch.no_grad():
+        whole, _ = module(torch.from_numpy(x), *wide, module.initial_state(1))
+    state = part.initial_state()
+    steps = []
+    for n in range(STEPS):
+        answer, state = part({first: x[:, n : n + 1], **extra}, state)
+        steps.append(answer)
+    for port in whole._fields:
+        looped = np.concatenate([step[port] for step in steps], axis=1)
+        expected = getattr(whole, port).numpy()
+        scale = max(1.0, np.abs(expected).max())
+        np.testing.assert_allclose(looped, expected, atol=TOLERANCE[precision] * scale)
+
+
+def test_state_ports_are_named_from_the_tree(exported: dict) -> None:
+    graph = open_graph(exported["musicface"][0], "onnxruntime")
+    assert "state.pose.hidden" in graph.inputs
+    assert "next_state.pose.hidden" in graph.outputs
+
+
+def test_the_file_is_the_checkpoint(exported: dict) -> None:
+    """Parameters are initialisers under their own names, and load back unchanged."""
+    for path, module in exported.values():
+        names = {tensor.name for tensor in onnx.load(str(path)).graph.initializer}
+        assert {name for name, _ in module.named_parameters()} <= names
+        again = load_module(path).module.state_dict()
+        for key, value in module.state_dict().items():
+            if "num_batches" not in key:
+                torch.testing.assert_close(again[key], value, rtol=0, atol=0)
+
+
+def test_auto_prefers_a_compiled_backend(exported: dict) -> None:
+    assert open_graph(exported["separator"][0]).backend in ("tensorrt", "openvino")
+
+
+def test_refusals_say_why(exported: dict, tmp_path: Path) -> None:
+    path = exported["separator"][0]
+    with pytest.raises(ValueError, match="unknown backend 'openvno'"):
+        open_graph(path, "openvno")
+    with pytest.raises(FileNotFoundError, match="no network at"):
+        open_graph(tmp_path / "none.onnx")
+    if not torch.cuda.is_available():
+        with pytest.raises(BackendUnavailable, match=r"tensorrt: .*"):
+            open_graph(path, "tensorrt")
+
+
+def test_a_file_may_not_name_foreign_code(exported: dict, tmp_path: Path) -> None:
+    model = onnx.load(str(exported["separator"][0]))
+    onnx.helper.set_model_props(model, {"cantar": '{"module": "os:system", "config": {}}'})
+    onnx.save(model, str(tmp_path / "evil.onnx"))
+    with pytest.raises(ValueError, match="no module of Cantar's"):
+        open_graph(tmp_path / "evil.onnx", "eager")
