@@ -264,7 +264,7 @@ def act_mouth(
     face.add("mouthPucker", lips * said.pucker * round_kept * (1 - 0.3 * voiced_jaw))
     face.add("mouthFunnel", lips * said.funnel * free)
     face.add("jawForward", 0.12 * said.funnel * free)
-    face.add("mouthStretch", lips * (0.50 * said.spread + 0.12 * wide) * free)
+    face.add("mouthStretch", lips * (0.60 * said.spread + 0.12 * wide) * free)
     face.add("mouthDimple", lips * 0.28 * said.spread * apart)
     face.add("mouthSmile", lips * 0.30 * said.spread * apart)
     face.add("mouthLowerDown", (0.34 * said.teeth + 0.36 * wide * style.mouth) * free)
@@ -282,13 +282,14 @@ def act_feeling(face: Face, music: Music, style: Style, closing: F64) -> None:
     inhale = follow(music.breath, 0.07)
     minor, major = (-music.bright).clip(0), music.bright.clip(0)
     play = style.brows
+    rise = rise * (1 - min(0.8, 0.5 * style.tension) * climax)  # a tense brow knits, not lifts
     face.add(
         "browInnerUp", play * (0.06 * song + 0.75 * rise + 0.16 * inhale + 0.16 * minor * song)
     )
     face.add("browInnerUp", play * 0.18 * closing)
     face.add("browOuterUp", play * (0.60 * rise * (1 - 0.5 * closing) + 0.10 * inhale))
-    face.add("browDown", style.tension * 0.30 * climax)
-    face.add("eyeSquint", style.tension * 0.28 * climax + 0.10 * style.smile)
+    face.add("browDown", style.tension * 0.38 * climax)
+    face.add("eyeSquint", style.tension * 0.36 * climax + 0.10 * style.smile)
     face.add(
         "cheekSquint", style.tension * 0.28 * climax + 0.25 * closing + 0.5 * style.smile * song
     )
