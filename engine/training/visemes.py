@@ -29,7 +29,7 @@ SHUT = 2 / FRAME_RATE  # seconds, shortest time that lips stay together
 
 JAW_BEFORE, JAW_AFTER = 0.050, 0.075  # seconds that a target reaches before and after its sound
 LIPS_BEFORE, LIPS_AFTER = 0.060, 0.110
-TOUCH_BEFORE, TOUCH_AFTER = 0.060, 0.065
+TOUCH_BEFORE, TOUCH_AFTER = 0.060, 0.045
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ def _hush(teeth: float, funnel: float) -> Viseme:
     return Viseme(0.07, 0.30, funnel, 0, teeth, 0, 1.8, 1.3)
 
 
-_LIPS = Viseme(0.04, hold_jaw=1.5, hold_lips=0.15, touch=1.0)
-_BITE = Viseme(0.07, hold_jaw=1.8, hold_lips=0.30, bite=1.0)
+_LIPS = Viseme(0.10, hold_jaw=0.25, hold_lips=0.15, touch=1.0)
+_BITE = Viseme(0.10, hold_jaw=0.40, hold_lips=0.30, bite=1.0)
 _BACK = Viseme(0.20, hold_jaw=0.35, hold_lips=FREE)
 _THROAT = Viseme(0.25, hold_jaw=0.10, hold_lips=FREE)
 _HISS = _tip(0.05, teeth=0.60, spread=0.25)
