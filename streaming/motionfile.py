@@ -40,7 +40,7 @@ FINITE = float(np.finfo(np.float32).max)
 
 Order = list[int] | None  # where each of our 52 shapes stands in a file's lists; None: as ours
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("cantar")
 
 
 class MotionWriter:

@@ -1,0 +1,381 @@
+"""The microphone: its logic with a made-up device and clock, then a real PulseAudio."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.signals import Sound
+from engine.timeline import SAMPLE_RATE
+from streaming.microphone import GONE, Microphone, list_microphones
+from streaming.portaudio import Input
+from streaming.ports import Source, UserError
+
+USB = Input(3, "USB Audio", "ALSA", 2, 44100)
+HEADSET = Input(1, "Headset (hw:1,0)", "ALSA", 1, 16000)
+
+
+class World:
+    """A clock, and sound devices that can be plugged and unplugged."""
+
+    def __init__(self, *devices: Input, rates: tuple[int, ...] = (48000,)) -> None:
+        self.time, self.devices, self.rates = 100.0, list(devices), rates
+        self.started = 0
+        self.alive = True  # what is opened gives sound
+        self.heard: Callable[[np.ndarray], None] = lambda samples: None
+        self.opened: tuple[Input, int, int] | None = None
+
+    def now(self) -> float:
+        return self.time
+
+    def system(self) -> World:
+        self.started += 1
+        return self
+
+    def inputs(self) -> list[Input]:
+        return self.devices
+
+    def default_input(self) -> Input | None:
+        return self.devices[0] if self.devices else None
+
+    def open(self, device: Input, channels: int, rate: int, heard) -> World:
+        if rate not in self.rates:
+            raise OSError("invalid sample rate")
+        self.alive, self.opened, self.heard = True, (device, channels, rate), heard
+        return self
+
+    def running(self) -> bool:
+        return self.alive
+
+    def close(self) -> None:
+        self.alive = False
+
+    def microphone(self, name: str = "", seconds: float | None = None) -> Microphone:
+        return Microphone(name, seconds=seconds, system=self.system, now=self.now, patience=0)
+
+    def give(self, samples: np.ndarray) -> None:
+        """The device delivers a block [C, n]; the clock moves on by its length."""
+        assert self.opened is not None
+        self.time += samples.shape[1] / self.opened[2]
+        self.heard(samples)
+
+
+def block(value: float, channels: int = 2, n: int = 480) -> np.ndarray:
+    return np.full((channels, n), value, np.float32)
+
+
+def read(microphone: Microphone) -> Sound:
+    sound = microphone.read()
+    assert sound is not None
+    return sound
+
+
+def test_gives_what_it_hears_and_empties_between() -> None:
+    world = World(USB)
+    microphone = world.microphone()
+    assert isinstance(microphone, Source)
+    assert (microphone.realtime, microphone.channels, microphone.length) == (True, 2, None)
+    assert read(microphone).samples.shape == (2, 0)
+    for n in range(3):
+        world.give(block(n))
+    for n in range(3):
+        sound = read(microphone)
+        assert (sound.start, sound.samples.shape, sound.samples[0, 0]) == (480 * n, (2, 480), n)
+    assert (read(microphone).start, read(microphone).samples.shape) == (1440, (2, 0))
+
+
+def test_mono_devices_stay_mono() -> None:
+    world = World(HEADSET)
+    microphone = world.microphone()
+    assert microphone.channels == 1
+    assert world.opened == (HEADSET, 1, 48000)
+
+
+def test_own_rate_where_48_khz_is_refused() -> None:
+    world = World(USB, rates=(44100,))
+    microphone = world.microphone()
+    assert world.opened == (USB, 2, 44100)
+    tone = np.sin(2 * np.pi * 440 * np.arange(44100) / 44100).astype(np.float32)
+    heard = []
+    for start in range(0, 44100, 441):
+        world.give(np.tile(tone[start : start + 441], (2, 1)))
+        heard.append(read(microphone))
+    assert all(a.end == b.start for a, b in itertools.pairwise(heard))
+    got = np.concatenate([sound.samples for sound in heard], axis=1)
+    assert got.shape[1] > 48000 - 2400
+    expected = np.sin(2 * np.pi * 440 * np.arange(got.shape[1]) / SAMPLE_RATE)
+    assert np.abs(got - expected)[:, 2000:].max() < 1e-3
+
+
+def test_seconds_cuts_exactly() -> None:
+    world = World(USB)
+    microphone = world.microphone(seconds=0.0251)
+    total = 0
+    for n in range(5):
+        world.give(block(n))
+    while (sound := microphone.read()) is not None:
+        total += sound.samples.shape[1]
+    assert total == microphone.length == 1205
+
+
+def test_a_late_reader_loses_the_oldest_and_the_index_jumps() -> None:
+    world = World(USB)
+    microphone = world.microphone()
+    for n in range(80):
+        world.give(block(n))
+    first = read(microphone)
+    assert (first.start, first.samples[0, 0]) == (30 * 480, 30)
+    assert microphone.lost == 30 * 480
+    assert read(microphone).start == 31 * 480
+
+
+def test_unplugged_waited_for_and_back(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(USB)
+    microphone = world.microphone()
+    world.give(block(1))
+    assert read(microphone).end == 480
+    world.alive, world.devices = False, []
+    starts = []
+    for _ in range(70):  # seven seconds
+        world.time += 0.1
+        sound = read(microphone)
+        assert sound.samples.shape == (2, 0)
+        starts.append(sound.start)
+    assert starts == sorted(starts)
+    assert starts[-1] == 480 + 7 * SAMPLE_RATE
+    assert 6 <= world.started <= 8  # once a second
+    assert [r.getMessage() for r in caplog.records] == [
+        "microphone USB Audio is gone; the show waits for it"
+    ]
+    world.devices = [HEADSET, Input(5, USB.name, USB.driver, 2, 44100)]  # its number has changed
+    world.time += 1.5
+    assert read(microphone).samples.shape == (2, 0)
+    world.time += 0.2
+    world.give(block(2))
+    sound = read(microphone)
+    assert sound.samples[0, 0] == 2
+    assert sound.start == 480 + round(8.7 * SAMPLE_RATE)
+    assert caplog.records[-1].getMessage() == "microphone USB Audio is back after 8.7 s"
+    assert len(caplog.records) == 2
+    world.give(block(3))
+    assert read(microphone).start == sound.end
+
+
+def test_silent_device_counts_as_gone(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(USB)
+    microphone = world.microphone()
+    world.time += GONE - 0.01
+    read(microphone)
+    assert not caplog.records
+    world.time += 0.02
+    read(microphone)
+    assert "is gone" in caplog.text
+    for _ in range(20):  # it can be opened again and stays silent: no second word
+        world.time += 0.5
+        read(microphone)
+    assert len(caplog.records) == 1
+
+
+def test_back_with_another_channel_count() -> None:
+    world = World(USB)
+    microphone = world.microphone()
+    world.give(block(1))
+    read(microphone)
+    world.alive = False
+    read(microphone)
+    world.devices = [Input(3, USB.name, USB.driver, 1, 48000)]
+    world.time += 2
+    read(microphone)
+    world.give(block(1, channels=1))
+    assert read(microphone).samples.shape == (2, 480)
+
+
+@pytest.mark.parametrize(
+    ("name", "device"),
+    [("", HEADSET), ("3", USB), ("usb audio", USB), ("USB", USB), ("hw:1", HEADSET)],
+)
+def test_names(name: str, device: Input) -> None:
+    assert World(HEADSET, USB).microphone(name).device == device.name
+
+
+@pytest.mark.parametrize(
+    ("devices", "name", "message"),
+    [
+        ([USB, HEADSET], "USB Adio", "no microphone USB Adio; did you mean mic:USB Audio"),
+        ([USB, HEADSET], "0", r"no microphone 0 \(there are: 3 USB Audio, 1 Headset \(hw:1,0\)\)"),
+        ([], "", "no microphone found"),
+    ],
+)
+def test_wrong_names(devices: list[Input], name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        World(*devices).microphone(name)
+
+
+def test_busy_device() -> None:
+    with pytest.raises(UserError, match="microphone USB Audio cannot be opened"):
+        World(USB, rates=()).microphone()
+
+
+@pytest.mark.parametrize(
+    ("platform", "line"),
+    [("linux", "apt-get install -y portaudio19-dev"), ("darwin", "brew install portaudio"),
+     ("win32", "pip install pyaudio")],
+)  # fmt: skip
+def test_without_portaudio(monkeypatch: pytest.MonkeyPatch, platform: str, line: str) -> None:
+    monkeypatch.setitem(sys.modules, "pyaudio", None)
+    monkeypatch.setattr(sys, "platform", platform)
+    with pytest.raises(UserError, match="needs PortAudio and PyAudio") as caught:
+        Microphone()
+    assert line in str(caught.value)
+    assert line in list_microphones()[0]
+
+
+# ---- a real PulseAudio --------------------------------------------------------------------------
+
+
+class Pulse:
+    """A PulseAudio of the test's own: the sink `song`, its monitor as the source `virtual_mic`."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.socket = home, home / "native"
+        self.server: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.socket.unlink(missing_ok=True)
+        environment = {**os.environ, "HOME": str(self.home), "XDG_RUNTIME_DIR": str(self.home),
+                       "PULSE_RUNTIME_PATH": str(self.home)}  # fmt: skip
+        environment.pop("PULSE_SERVER", None)
+        modules = [
+            f"module-native-protocol-unix socket={self.socket} auth-anonymous=1",
+            "module-null-sink sink_name=song rate=48000 channels=2 norewinds=1",
+            "module-remap-source master=song.monitor source_name=virtual_mic",
+        ]
+        loads = [word for module in modules for word in ("-L", module)]
+        self.server = subprocess.Popen(
+            ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no",
+             "--realtime=no", "--high-priority=no", *loads],
+            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        deadline = time.monotonic() + 10
+        while subprocess.run(["pactl", "list", "sources"], capture_output=True).returncode:
+            assert time.monotonic() < deadline, "PulseAudio did not start"
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        if self.server is not None:
+            self.server.kill()
+            self.server.wait()
+            self.server = None
+
+
+@pytest.fixture
+def pulse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pulse]:
+    missing = [name for name in ("pulseaudio", "pactl", "paplay") if not shutil.which(name)]
+    if missing:
+        pytest.skip(f"the real microphone is NOT tested: {', '.join(missing)} not installed")
+    pytest.importorskip("pyaudio", reason="the real microphone is NOT tested: no PyAudio")
+    server = Pulse(tmp_path)
+    monkeypatch.setenv("PULSE_SERVER", f"unix:{server.socket}")
+    monkeypatch.setenv("PULSE_SOURCE", "virtual_mic")
+    server.start()
+    if not any("pulse" in line for line in list_microphones()):
+        server.kill()
+        pytest.skip("the real microphone is NOT tested: no ALSA plug-in for PulseAudio "
+                    "(apt install libasound2-plugins)")  # fmt: skip
+    yield server
+    server.kill()
+
+
+def record(microphone: Microphone, seconds: float) -> list[Sound]:
+    sounds, deadline = [], time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        sounds.append(read(microphone))
+    return sounds
+
+
+def found(sounds: list[Sound], song: np.ndarray) -> float:
+    """The largest error of `song` [2, n] where it fits best in what was recorded."""
+    got = np.concatenate([sound.samples for sound in sounds], axis=1)
+    mark = song[0, :2400]
+    spectrum = np.fft.rfft(got[0], 1 << 19) * np.fft.rfft(mark, 1 << 19).conj()
+    at = int(np.fft.irfft(spectrum)[: got.shape[1]].argmax())
+    piece = got[:, at : at + song.shape[1]]
+    return float(np.abs(piece - song[:, : piece.shape[1]]).max()) if piece.shape[1] > 2400 else 9.0
+
+
+def test_a_real_virtual_microphone(
+    pulse: Pulse, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rng = np.random.default_rng(0)
+    pcm = rng.integers(-20000, 20000, (2, SAMPLE_RATE // 2)).astype(np.int16)
+    song = pcm / np.float32(32768)
+    path = str(tmp_path / "song.wav")
+    with wave.open(path, "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(np.ascontiguousarray(pcm.T).tobytes())
+    play = ["paplay", "--device=song", path]
+
+    with caplog.at_level(logging.INFO):
+        microphone = Microphone("pulse")
+        record(microphone, 0.3)
+        with subprocess.Popen(play):
+            sounds = record(microphone, 1.2)
+        assert found(sounds, song) <= 1 / 32768
+        assert all(a.end == b.start for a, b in itertools.pairwise(sounds))
+
+        pulse.kill()
+        lost_at = time.monotonic()
+        gone = record(microphone, 1.5)
+        assert [r.getMessage() for r in caplog.records] == [
+            "microphone pulse is gone; the show waits for it"
+        ]
+        assert not gone[-1].samples.size
+
+        pulse.start()
+        back = record(microphone, 2.0)
+        assert "microphone pulse is back" in caplog.text
+        with subprocess.Popen(play):
+            back += record(microphone, 1.2)
+    everything = [*sounds, *gone, *back]
+    assert found(back, song) <= 1 / 32768
+    assert all(a.end <= b.start for a, b in itertools.pairwise(everything))
+    elapsed = time.monotonic() - lost_at
+    assert (back[-1].end - sounds[-1].end) / SAMPLE_RATE == pytest.approx(elapsed, abs=0.15)
+    microphone.close()
+    microphone.close()
+    assert microphone.lost == 0
+
+
+def test_open_source_takes_mic(pulse: Pulse) -> None:
+    from streaming.schemes import list_devices, open_source
+
+    source = open_source("mic:pulse", seconds=0.1)
+    total = 0
+    while (sound := source.read()) is not None:
+        total += sound.samples.shape[1]
+    source.close()
+    assert total == 4800
+    assert any(line.startswith("mic:") and "pulse" in line for line in list_devices())
+    with pytest.raises(UserError, match="did you mean mic:pulse"):
+        open_source("mic:plse")
+
+
+def test_nothing_here_imports_device_libraries_early() -> None:
+    program = (
+        "import sys, streaming.schemes, streaming.microphone, streaming.camera, streaming.preview\n"
+        "assert not {'pyaudio', 'cv2', 'pyvirtualcam'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
