@@ -371,8 +371,9 @@ def _nearest(table: Sequence[Scheme[Any]], spec: str) -> str:
     """` (did you mean …?)` for the scheme spelt most like `spec`, or nothing."""
     word = re.split(r"[:/]", spec)[0]
     words = {scheme.word: scheme for scheme in table if scheme.word}
+    built = [word for word, scheme in words.items() if word.startswith(".") and scheme.built]
     suffix = Path(spec).suffix.lower()
-    close = get_close_matches(suffix, [w for w in words if w.startswith(".")], 1, 0.6)
+    close = get_close_matches(suffix, built, 1, 0.6)
     if suffix and close:
         return f" (did you mean {Path(spec).with_suffix(close[0])}?)"
     close = get_close_matches(word.lower(), list(words), 1, 0.6)
