@@ -369,12 +369,11 @@ def _find(table: Sequence[Scheme[Opener]], kind: str, spec: str) -> tuple[Scheme
 
 def _nearest(table: Sequence[Scheme[Any]], spec: str) -> str:
     """` (did you mean …?)` for the scheme spelt most like `spec`, or nothing."""
-    word = re.split(r"[:/]", spec)[0]
-    words = {scheme.word: scheme for scheme in table if scheme.word}
-    built = [word for word, scheme in words.items() if word.startswith(".") and scheme.built]
-    suffix = Path(spec).suffix.lower()
-    close = get_close_matches(suffix, built, 1, 0.6)
-    if suffix and close:
-        return f" (did you mean {Path(spec).with_suffix(close[0])}?)"
-    close = get_close_matches(word.lower(), list(words), 1, 0.6)
+    words = {scheme.word.removesuffix("://"): scheme for scheme in table if scheme.word}
+    suffix = "" if ":" in spec else Path(spec).suffix.lower()
+    if suffix:
+        built = [word for word, scheme in words.items() if word[0] == "." and scheme.built]
+        close = get_close_matches(suffix, built, 1, 0.6)
+        return f" (did you mean {Path(spec).with_suffix(close[0])}?)" if close else ""
+    close = get_close_matches(re.split("[:/]", spec)[0].lower(), list(words), 1, 0.6)
     return f" (did you mean {words[close[0]].pattern}?)" if close else ""

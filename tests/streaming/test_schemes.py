@@ -146,6 +146,7 @@ def test_what_is_not_built_says_so(spec: str) -> None:
         ("camra:Cam", "did you mean camera[:NAME]?"),
         ("previw", "did you mean preview?"),
         ("preview:1", "unknown output preview:1"),
+        ("vcm://127.0.0.1:39539", "did you mean vmc://H:P?"),
         ("stems", "did you mean stems:DIR?"),
         ("", "--output is empty"),
     ],
