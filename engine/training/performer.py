@@ -18,7 +18,7 @@ from engine.signals import F32
 from engine.timeline import FEATURE_HOP, FEATURE_RATE, FRAME_RATE, HOP_RATE
 from engine.training.swaying import LIMIT, PITCH, YAW, pulse_grid, sway
 from engine.training.truth import BREATH, Note, Truth
-from engine.training.visemes import Articulation, articulate, is_vowel
+from engine.training.visemes import REST_GAP, Articulation, articulate, is_vowel
 
 F64 = NDArray[np.float64]
 Rng = np.random.Generator
@@ -141,6 +141,19 @@ def _mark(spans: list[tuple[float, float]], frames: int) -> F64:
     return out
 
 
+def _utterances(truth: Truth) -> list[tuple[float, float]]:
+    """Seconds of singing or speech, over gaps too short for the mouth to rest."""
+    spans: list[tuple[float, float]] = []
+    for phone in sorted(truth.phones, key=lambda p: p.start):
+        if phone.label == BREATH:
+            continue
+        if spans and phone.start - spans[-1][1] <= REST_GAP:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], phone.end))
+        else:
+            spans.append((phone.start, phone.end))
+    return spans
+
+
 def _pitch(notes: tuple[Note, ...], frames: int) -> F64:
     """[T] in [0, 1]: place of the note within the song's range (7 semitones at least)."""
     if not notes:
@@ -183,7 +196,7 @@ def _held(notes: tuple[Note, ...], frames: int) -> F64:
 def listen(truth: Truth, voice: F32, frames: int) -> Music:
     """Everything the performer goes by."""
     level = voice_level(voice, frames)
-    sounds = _mark([(p.start, p.end) for p in truth.phones if p.label != BREATH], frames)
+    sounds = _mark(_utterances(truth), frames)
     reach = np.lib.stride_tricks.sliding_window_view(np.pad(level, 3, mode="edge"), 7).max(1)
     audible = ((reach + 42) / 18).clip(0, 1)
     active = sounds * (reach > -40)
@@ -214,8 +227,8 @@ def listen(truth: Truth, voice: F32, frames: int) -> Music:
 
 
 def mouth_gain(music: Music, style: Style, speech: bool) -> F64:
-    """[T] what the jaw's target is multiplied by: soft 0.6, loud 1.25, high notes up to 1.3×."""
-    steps, scale = [-40, -28, -20, -12, -4, 1], [0.08, 0.3, 0.52, 0.8, 1.1, 1.25]
+    """[T] what the jaw's target is multiplied by: soft 0.6, loud 1.25, high notes 1.2×."""
+    steps, scale = [-40, -28, -20, -12, -4, 1], [0.05, 0.18, 0.34, 0.62, 1.06, 1.36]
     loudness = np.interp(music.level, steps, scale)
     pitch = 1 + 0.3 * (follow(music.high, 0.03) - 0.35)
     settled = 1 - 0.12 * music.held

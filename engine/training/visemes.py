@@ -123,7 +123,8 @@ _LONGEST = max(map(len, TABLE))
 def read_ipa(label: str) -> tuple[str, ...]:
     """Split a label into sounds of `TABLE`: `aɪ` → a, ɪ; `tʃ` → tʃ. Length, stress, tone and
     other marks are passed over; a label with no known sound gives an empty tuple."""
-    whole = unicodedata.normalize("NFC", label)
+    # espeak writes the Mandarin vowel of `si` so: teeth together, lips not spread
+    whole = unicodedata.normalize("NFC", label).replace("i̪", "ɨ")
     text = "".join(
         c if c in TABLE else unicodedata.normalize("NFD", c)[0] for c in whole if c != "͡"
     )

@@ -229,7 +229,7 @@ def test_jaw_follows_loudness_and_phone(song: tuple[Truth, F32]) -> None:
     assert correlation(jaw[voiced], level[voiced]) > 0.6
     soft = perform(
         song[0],
-        np.where(np.arange(len(song[1])) < len(song[1]) // 2, song[1] * 0.1, song[1]),
+        np.where(np.arange(len(song[1])) < len(song[1]) // 2, song[1] * 0.25, song[1]),
         POP,
         np.random.default_rng(1),
     )
@@ -364,6 +364,8 @@ def test_ipa_is_read() -> None:
     assert read_ipa("ɔ̃") == ("ɔ",)
     assert read_ipa("t͡s") == ("ts",)
     assert read_ipa("ç") == ("ç",)
+    assert read_ipa("i̪") == ("ɨ",)
+    assert read_ipa("tsʰ") == ("ts",)
     assert read_ipa("˥5") == ()
     assert nucleus("jɑu") == "ɑ"
     assert is_vowel("ɹ̩ə")
