@@ -1,11 +1,12 @@
 """Contact sheet of a puppet: what it looks like at the poses and mouths that matter.
 
-    python -m bench.looks --avatar lumi --out docs/looks
+python -m bench.looks --avatar lumi --out docs/looks
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -21,42 +22,53 @@ from engine.signals import Motion
 
 REST = {"mouthSmileLeft": 0.25, "mouthSmileRight": 0.25}
 SHUT = {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}
-LOOKS: dict[str, tuple[dict[str, float], tuple[float, float, float], tuple[float, float]]] = {
-    "neutral": (REST, (0, 0, 0), (0, 0)),
-    "/a/": ({"jawOpen": 0.75, "browInnerUp": 0.3, "mouthLowerDown": 0.2}, (0, 0, 0), (0, 0)),
-    "/i/": (
-        {"mouthSmile": 0.5, "mouthStretch": 0.6, "jawOpen": 0.14, "mouthUpperUp": 0.35, "mouthLowerDown": 0.35},
-        (0, 0, 0),
-        (0, 0),
-    ),
-    "/u/": ({"mouthPucker": 0.95, "jawOpen": 0.16}, (0, 0, 0), (0, 0)),
-    "/o/": ({"mouthFunnel": 0.75, "jawOpen": 0.42}, (0, 0, 0), (0, 0)),
-    "/m/": ({"mouthPress": 0.7, "mouthRollLower": 0.4, "mouthRollUpper": 0.4, "mouthClose": 0.1}, (0, 0, 0), (0, 0)),
-    "/f/": ({"mouthRollLower": 0.75, "mouthUpperUp": 0.3, "jawOpen": 0.06}, (0, 0, 0), (0, 0)),
-    "blink": (REST | SHUT, (0, 0, 0), (0, 0)),
-    "smiling eyes": (
-        SHUT | {"cheekSquint": 0.8, "mouthSmile": 0.8, "jawOpen": 0.35}, (0, 0, 3), (0, 0)
-    ),
-    "wink": ({"eyeBlinkLeft": 1.0, "cheekSquintLeft": 0.7, "mouthSmile": 0.7, "tongueOut": 0.6}, (6, 0, -6), (0, 0)),
-    "half closed": (REST | {"eyeBlink": 0.5, "jawOpen": 0.3}, (-8, -4, 4), (0.1, -0.2)),
-    "angry": ({"browDown": 0.9, "noseSneer": 0.6, "mouthFrown": 0.5, "eyeSquint": 0.5}, (0, -5, 0), (0, 0)),
-    "sad": ({"browInnerUp": 1.0, "mouthFrown": 0.8, "eyeBlink": 0.2, "mouthShrugLower": 0.5}, (4, -6, 3), (0, -0.2)),
-    "surprised": ({"eyeWide": 1.0, "browInnerUp": 0.8, "browOuterUp": 0.9, "mouthFunnel": 0.5, "jawOpen": 0.4}, (0, 3, 0), (0, 0)),
-    "yaw +25": (REST | {"jawOpen": 0.35}, (25, 0, 0), (0, 0)),
-    "yaw -25": (REST | {"jawOpen": 0.35}, (-25, 0, 0), (0, 0)),
-    "pitch +15": (REST, (0, 15, 0), (0, 0)),
-    "pitch -15": (REST, (0, -15, 0), (0, 0)),
-    "roll +12": (REST, (0, 0, 12), (0, 0)),
-    "roll -12": (REST | {"jawOpen": 0.5}, (0, 0, -12), (0.3, 0)),
-    "yaw +35": (REST, (35, 0, 0), (0, 0)),
-    "yaw -35": (REST, (-35, 0, 0), (0, 0)),
-    "extreme": (
-        {"jawOpen": 0.9, "mouthSmile": 0.6, "browOuterUp": 0.8, "eyeSquint": 0.3}, (-30, 14, 14), (-0.3, 0.2)
-    ),
-    "extreme 2": (
-        {"mouthFunnel": 0.8, "jawOpen": 0.6, "eyeBlink": 0.35, "browInnerUp": 0.9}, (28, -14, -12), (0.2, -0.2)
-    ),
-}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Look:
+    """Shapes by name (both sides where the side is left out), head in degrees, gaze in radians."""
+
+    shapes: dict[str, float]
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+    gaze: tuple[float, float] = (0.0, 0.0)
+
+
+SPREAD = {"mouthSmile": 0.5, "mouthStretch": 0.6, "mouthUpperUp": 0.35, "mouthLowerDown": 0.35}
+PRESSED = {"mouthPress": 0.7, "mouthRollLower": 0.4, "mouthRollUpper": 0.4, "mouthClose": 0.1}
+FIERCE = {"browDown": 0.9, "noseSneer": 0.6, "mouthFrown": 0.5, "eyeSquint": 0.5}
+SORRY = {"browInnerUp": 1.0, "mouthFrown": 0.8, "eyeBlink": 0.2, "mouthShrugLower": 0.5}
+AGAPE = {"eyeWide": 1.0, "browInnerUp": 0.8, "browOuterUp": 0.9, "mouthFunnel": 0.5, "jawOpen": 0.4}
+BELT = {"jawOpen": 0.9, "mouthSmile": 0.6, "browOuterUp": 0.8, "eyeSquint": 0.3}
+CROON = {"mouthFunnel": 0.8, "jawOpen": 0.6, "eyeBlink": 0.35, "browInnerUp": 0.9}
+WINK = {"eyeBlinkLeft": 1.0, "cheekSquintLeft": 0.7, "mouthSmile": 0.7, "tongueOut": 0.6}
+LOOKS = {
+    "neutral": Look(REST),
+    "/a/": Look({"jawOpen": 0.75, "browInnerUp": 0.3, "mouthLowerDown": 0.2}),
+    "/i/": Look(SPREAD | {"jawOpen": 0.14}),
+    "/u/": Look({"mouthPucker": 0.95, "jawOpen": 0.16}),
+    "/o/": Look({"mouthFunnel": 0.75, "jawOpen": 0.42}),
+    "/m/": Look(PRESSED),
+    "/f/": Look({"mouthRollLower": 0.75, "mouthUpperUp": 0.3, "jawOpen": 0.06}),
+    "blink": Look(REST | SHUT),
+    "smiling eyes": Look(SHUT | {"cheekSquint": 0.8, "mouthSmile": 0.8, "jawOpen": 0.35}, roll=3),
+    "wink": Look(WINK, yaw=6, roll=-6),
+    "half closed": Look(REST | {"eyeBlink": 0.5, "jawOpen": 0.3}, -8, -4, 4, (0.1, -0.2)),
+    "angry": Look(FIERCE, pitch=-5),
+    "sad": Look(SORRY, 4, -6, 3, (0.0, -0.2)),
+    "surprised": Look(AGAPE, pitch=3),
+    "yaw +25": Look(REST | {"jawOpen": 0.35}, yaw=25),
+    "yaw -25": Look(REST | {"jawOpen": 0.35}, yaw=-25),
+    "pitch +15": Look(REST, pitch=15),
+    "pitch -15": Look(REST, pitch=-15),
+    "roll +12": Look(REST, roll=12),
+    "roll -12": Look(REST | {"jawOpen": 0.5}, roll=-12, gaze=(0.3, 0.0)),
+    "yaw +35": Look(REST, yaw=35),
+    "yaw -35": Look(REST, yaw=-35),
+    "extreme": Look(BELT, -30, 14, 14, (-0.3, 0.2)),
+    "extreme 2": Look(CROON, 28, -14, -12, (0.2, -0.2)),
+}
 
 
 def shapes(named: dict[str, float]) -> NDArray[np.float32]:
@@ -70,39 +82,35 @@ def shapes(named: dict[str, float]) -> NDArray[np.float32]:
     return values
 
 
-def settled(
-    named: dict[str, float], degrees: tuple[float, float, float], gaze: tuple[float, float]
-) -> Motion:
+def settled(look: Look) -> Motion:
     """Motion whose hair and shoulders have come to rest in that pose."""
     head = np.zeros(6, np.float32)
-    head[:3] = np.radians(degrees)
+    head[:3] = np.radians([look.yaw, look.pitch, look.roll])
     part = Secondary()
     held = np.tile(head, (90, 1)), np.zeros(90, np.float32)
     (hair, body, breath), _ = part(held, part.initial_state())
     return Motion(
         frame=0,
-        blendshapes=shapes(named),
+        blendshapes=shapes(look.shapes),
         head=head,
-        gaze=np.array(gaze, np.float32),
+        gaze=np.array(look.gaze, np.float32),
         hair=hair[-1],
         body=body[-1],
         breath=float(breath[-1]),
     )
 
 
-def sheet(
-    avatar: str, config: RendererConfig, columns: int, only: str = ""
-) -> NDArray[np.uint8]:
+def sheet(avatar: str, config: RendererConfig, columns: int, only: str = "") -> NDArray[np.uint8]:
     """Labelled grid of all looks, RGB."""
     puppet = Puppet(load_identity(avatar), config)
     tiles = []
-    for name, (named, degrees, gaze) in LOOKS.items():
+    for name, look in LOOKS.items():
         if only and name not in only.split(","):
             continue
-        tile = np.ascontiguousarray(puppet.draw(settled(named, degrees, gaze)).rgba[..., :3])
-        place = (8, config.height - 10)
-        cv2.putText(tile, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (20, 12, 40), 3, cv2.LINE_AA)
-        cv2.putText(tile, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+        tile = np.ascontiguousarray(puppet.draw(settled(look)).rgba[..., :3])
+        for ink, width in (((20, 12, 40), 3), ((255, 255, 255), 1)):
+            place = (8, config.height - 10)
+            cv2.putText(tile, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, ink, width, cv2.LINE_AA)
         tiles.append(tile)
     while len(tiles) % columns:
         tiles.append(np.zeros_like(tiles[0]))

@@ -1,4 +1,4 @@
-"""What follows the head by itself: hair, shoulders, breath (DESIGN §2: advanced left of the motion).
+"""What follows the head by itself: hair, shoulders, breath; advanced left of the motion.
 
 Hair and shoulders are damped springs, integrated exactly over a frame whose input is held, so no
 frame rate or stiffness can make them blow up. A spring's position follows a target; hair reports
@@ -87,7 +87,7 @@ def spring_step(frequency: float, damping: float, dt: float = DT) -> F32:
 
 
 class Secondary:
-    """Stateful part: ((head [T, 6], voice [T]), state) → ((hair [T, 2], body [T, 3], breath [T]), state).
+    """Stateful: ((head [T, 6], voice [T]), state) → ((hair [T, 2], body [T, 3], breath [T]), state).
 
     Units and signs as in `signals.Motion`; one call may bring any number of frames, and any cutting
     of a show into calls gives bit-equal results.
@@ -102,7 +102,7 @@ class Secondary:
         self._keep = (math.exp(-DT / config.inhale), math.exp(-DT / config.exhale))
 
     def initial_state(self, batch: int = 1) -> SecondaryState:
-        """State before the first frame. One singer per state: raises ValueError unless batch is 1."""
+        """State before the first frame. One singer each: raises ValueError unless batch is 1."""
         if batch != 1:
             raise ValueError(f"Secondary follows one head per state, got batch={batch}")
         zeros = [np.zeros(n, np.float32) for n in (5, 5, 2, 1, 1, 1)]

@@ -17,11 +17,11 @@ RENDERERS = ("head", "neural", "portrait", "puppet")
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
-class UnknownIdentity(ValueError):
+class UnknownIdentity(ValueError):  # noqa: N818
     """No identity of that name or path; the message offers the nearest name."""
 
 
-class BadIdentity(ValueError):
+class BadIdentity(ValueError):  # noqa: N818
     """An identity.yaml that does not say what it must; the message names file and key."""
 
 
@@ -183,9 +183,7 @@ def _look(path: Path, data: Any) -> PuppetLook:
     _keys(path, "puppet.", data, names, ())
     for key, value in data.items():
         if key in CHOICES:
-            _require(
-                path, f"puppet.{key}", value in CHOICES[key], " or ".join(CHOICES[key]), value
-            )
+            _require(path, f"puppet.{key}", value in CHOICES[key], " or ".join(CHOICES[key]), value)
         else:
             good = isinstance(value, int | float) and 0.3 <= value <= 3.0
             _require(path, f"puppet.{key}", good, "a factor from 0.3 to 3", value)

@@ -1,4 +1,4 @@
-"""The puppet: a vector character on a turning solid, drawn by skia. No assets, no memory of frames."""
+"""The puppet: a vector character on a turning solid, drawn by skia. No assets, no memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from engine.rendering.identity import Identity
 from engine.rendering.puppet.body import BodyArt
 from engine.rendering.puppet.expression import express
 from engine.rendering.puppet.face import FaceArt
-from engine.rendering.puppet.hair import HairArt, all_paths
+from engine.rendering.puppet.hair import HairArt, cast
 from engine.rendering.puppet.headset import HeadsetArt
 from engine.rendering.puppet.rig import body_pose, head_pose
 from engine.rendering.puppet.stage import Stage
@@ -53,17 +53,17 @@ class Puppet:
         laid = {name: hair.lay(name, pose, body, swing) for name in hair.layers}
         outline, neck = face.outline(pose, expression), torso.neck(pose, body)
 
-        hair.layer(canvas, "back", laid["back"], pose, dull=0.45)
+        hair.layer(canvas, "back", laid["back"], pose)
         headset.band_behind(canvas, pose)
         hair.cap(canvas, pose)
-        hair.layer(canvas, "sides", laid["sides"], pose, dull=0.14)
+        hair.layer(canvas, "sides", laid["sides"], pose)
         torso.torso(canvas, body)
         torso.paint_neck(canvas, neck)
         face.throat(canvas, pose, outline, neck)
         torso.collarbones(canvas, body)
         torso.choker(canvas, pose, body, neck)
         torso.clothes(canvas, body)
-        face.skin(canvas, pose, outline, all_paths([laid["fringe"], laid["front"]]))
+        face.skin(canvas, pose, outline, cast([laid["fringe"], laid["front"]]))
         face.cheeks(canvas, pose, outline, expression)
         face.nose(canvas, pose, expression)
         face.lips(canvas, pose, expression)
@@ -73,7 +73,7 @@ class Puppet:
         hair.ahoge(canvas, pose, swing)
         hair.layer(canvas, "fringe", laid["fringe"], pose)
         hair.gloss(canvas, pose, body, swing)
-        headset.cups(canvas, pose, outline)
         headset.band_before(canvas, pose)
+        headset.cups(canvas, pose, outline)
         headset.microphone(canvas, pose, expression.chin[1], outline)
         face.both_brows(canvas, pose, expression)

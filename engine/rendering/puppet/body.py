@@ -9,7 +9,7 @@ import numpy as np
 import skia
 
 from engine.rendering.identity import Palette, PuppetLook
-from engine.rendering.puppet.pen import F64, blend, colour, curve, fill, line, linear, shade
+from engine.rendering.puppet.pen import F64, Ramp, blend, colour, curve, fill, line
 from engine.rendering.puppet.rig import Pose
 
 Spots = Sequence[tuple[float, float, float]]
@@ -42,8 +42,12 @@ class BodyArt:
         self.skin_ink = line(colour(palette.skin_line), 2.4)
         self.fold = line(colour(blend(palette.outfit_dark, palette.outfit_line, 0.4), 0.7), 2.0)
         self.trim = line(colour(palette.trim), 3.4)
+        p = palette
+        inks = [blend(p.outfit, "#ffffff", 0.08), p.outfit, p.outfit_dark]
+        self.cloth = Ramp([colour(ink) for ink in inks], [0.0, 0.45, 1.0])
+        inks = [blend(p.collar, "#ffffff", 0.15), blend(p.collar, p.outfit, 0.28)]
+        self.linen = Ramp([colour(ink) for ink in inks], [0.2, 1.0])
         self.shirt = fill(colour(palette.shirt))
-        self.shirt_shade = fill(colour(blend(palette.shirt, palette.outfit, 0.3), 0.55))
 
     def neck(self, pose: Pose, body: Pose) -> Any:
         """Closed path of the neck, from under the jaw down into the collar."""
@@ -73,11 +77,8 @@ class BodyArt:
         left = np.array(TORSO, float) * (self.look.shoulders, 1, 1)
         spots = np.vstack([body.flat(left), body.flat(left * (-1, 1, 1))[::-1]])
         path = curve(spots, closed=True, tension=0.85)
-        p = self.palette
-        inks = [colour(blend(p.outfit, "#ffffff", 0.08)), colour(p.outfit), colour(p.outfit_dark)]
-        ramp = linear(body.at(-120, 160, 0), body.at(110, 330, 0), inks, [0.0, 0.45, 1.0])
         canvas.drawPath(path, self.ink)
-        canvas.drawPath(path, shade(ramp))
+        canvas.drawPath(path, self.cloth.paint(body.at(0, 160, 0)[1], body.at(0, 330, 0)[1]))
         for side in (-1.0, 1.0):
             arm = np.array([[104, 236, 10], [112, 270, 14], [112, 330, 16]], float) * (side, 1, 1)
             canvas.drawPath(curve(body.flat(arm)), self.fold)
@@ -90,25 +91,23 @@ class BodyArt:
             self._hoodie(canvas, body)
 
     def _sailor(self, canvas: Any, body: Pose) -> None:
-        self._bib(canvas, body)
+        self._bib(canvas, body, 272.0)
         for side in (-1.0, 1.0):
-            self._flap(canvas, body, side, COLLAR, COLLAR_INNER, self.palette.collar)
+            self._flap(canvas, body, side, COLLAR, COLLAR_INNER)
             stripe = np.array(COLLAR[1:], float) * (0.93 * side, 1.0, 1.0) - (0.0, 9.0, -2.0)
             canvas.drawPath(curve(body.flat(stripe[1:-1])), self.trim)
         self._bow(canvas, body)
 
-    def _bib(self, canvas: Any, body: Pose) -> None:
-        """Shirt that closes the neckline."""
+    def _bib(self, canvas: Any, body: Pose, foot: float) -> None:
+        """Shirt that closes the neckline, down to a point at height `foot`."""
         spots = np.array(
-            [[-46, 176, 20], [0, 196, 40], [46, 176, 20], [34, 262, 44], [-34, 262, 44]], float
+            [[-46, 176, 20], [0, 196, 40], [46, 176, 20], [6, foot, 46], [-6, foot, 46]], float
         )
         path = curve(body.flat(spots), closed=True, tension=0.3)
         canvas.drawPath(path, self.ink)
         canvas.drawPath(path, self.shirt)
 
-    def _flap(
-        self, canvas: Any, body: Pose, side: float, outer: Spots, inner: Spots, ink: str
-    ) -> None:
+    def _flap(self, canvas: Any, body: Pose, side: float, outer: Spots, inner: Spots) -> None:
         scale = (side * self.look.shoulders**0.5, 1.0, 1.0)
         out, back = np.array(outer, float) * scale, np.array(inner, float) * scale
         path = curve(body.flat(out), tension=0.9)
@@ -117,22 +116,31 @@ class BodyArt:
         path.quadTo(*rest[1], *rest[2])
         path.lineTo(*rest[3])
         path.close()
-        inks = [colour(blend(ink, "#ffffff", 0.15)), colour(blend(ink, self.palette.outfit, 0.28))]
-        ramp = linear(body.at(-90, 140, 0), body.at(70, 260, 0), inks, [0.2, 1.0])
         canvas.drawPath(path, self.ink)
-        canvas.drawPath(path, shade(ramp))
+        canvas.drawPath(path, self.linen.paint(body.at(0, 140, 0)[1], body.at(0, 262, 0)[1]))
 
     def _bow(self, canvas: Any, body: Pose) -> None:
         p = self.palette
         light, dark = fill(colour(p.accent)), fill(colour(blend(p.accent, p.outfit_dark, 0.32)))
         knot_y, depth = 246.0, 62.0
         for side in (-1.0, 1.0):
-            tail = [[4, knot_y, depth], [12, 272, depth], [30, 308, depth], [10, 300, depth], [0, 262, depth]]
+            tail = [
+                [4, knot_y, depth],
+                [12, 272, depth],
+                [30, 308, depth],
+                [10, 300, depth],
+                [0, 262, depth],
+            ]
             loop = [
                 [2, knot_y - 4, depth], [22, 224, depth - 2], [46, 222, depth - 8],
                 [50, 246, depth - 8], [42, 264, depth - 6], [20, 262, depth],
             ]  # fmt: skip
-            fold = [[6, knot_y, depth + 1], [24, 240, depth], [40, 246, depth - 4], [24, 252, depth]]
+            fold = [
+                [6, knot_y, depth + 1],
+                [24, 240, depth],
+                [40, 246, depth - 4],
+                [24, 252, depth],
+            ]
             for spots, paint in ((tail, dark), (loop, light), (fold, dark)):
                 path = curve(body.flat(np.array(spots, float) * (side, 1, 1)), closed=True)
                 if spots is not fold:
@@ -146,13 +154,13 @@ class BodyArt:
         canvas.drawCircle(x - 1.4, y - 0.4, 1.5, fill(colour("#ffffff", 0.9)))
 
     def _hoodie(self, canvas: Any, body: Pose) -> None:
-        self._bib(canvas, body)
+        self._bib(canvas, body, 252.0)
         p = self.palette
-        zip_line = body.flat(np.array([[0, 206, 46], [0, 250, 48], [0, 340, 44]], float))
+        zip_line = body.flat(np.array([[0, 246, 48], [0, 280, 48], [0, 340, 44]], float))
         canvas.drawPath(curve(zip_line), line(colour(p.outfit_line), 5.0))
         canvas.drawPath(curve(zip_line), line(colour(p.trim), 1.8))
         for side in (-1.0, 1.0):
-            self._flap(canvas, body, side, HOOD, HOOD_INNER, p.collar)
+            self._flap(canvas, body, side, HOOD, HOOD_INNER)
             cord = np.array([[30, 208, 46], [33, 232, 50], [30, 262, 50]], float) * (side, 1, 1)
             path = curve(body.flat(cord))
             canvas.drawPath(path, line(colour(p.outfit_line), 5.4))
@@ -164,7 +172,13 @@ class BodyArt:
         """A ribbon round the throat with a small light."""
         w = 33.0 * self.look.neck
         spots = np.array(
-            [[-w - 4, 130, -14], [-0.6 * w, 138, 8], [0, 141, 16], [0.6 * w, 138, 8], [w + 4, 130, -14]]
+            [
+                [-w - 4, 130, -14],
+                [-0.6 * w, 138, 8],
+                [0, 141, 16],
+                [0.6 * w, 138, 8],
+                [w + 4, 130, -14],
+            ]
         )
         across = 0.35 * pose.flat(spots) + 0.65 * body.flat(spots)
         canvas.save()

@@ -45,8 +45,8 @@ class Mouth:
     shift: units to the viewer's right of the whole mouth, jaw: of the lower lip alone.
     corners: (x, y) on the viewer's left and right. top, bottom: edges of the opening at the middle.
     lift, drop: (left, right) further raising of the upper and lowering of the lower lip beside it.
-    roundness: 0 a smile's D, 1 an oval. lips: thickness of upper and lower lip. tint: their opacity.
-    teeth: units of upper and lower teeth shown. line: thickness of the mouth's own line.
+    roundness: 0 a smile's D, 1 an oval. lips: thickness of upper and lower lip. tint: their
+    opacity. teeth: units of upper and lower teeth shown. line: thickness of the mouth's own line.
     bite: lower lip under the teeth. press: lips pressed together. tongue: hanging out.
     crease: (left, right) marks at the corners. chin: a mark under the lower lip.
     """
@@ -74,8 +74,8 @@ class Mouth:
 class Expression:
     """All a face does at one frame. Pairs are (viewer's left, viewer's right).
 
-    chin: (sideways, down, forward) units. puff: blown cheeks. cheeks: raised cheeks. sneer: wrinkled
-    nose. smile: mean of the two corners.
+    chin: (sideways, down, forward) units. puff: blown cheeks. cheeks: raised cheeks. sneer:
+    wrinkled nose. smile: mean of the two corners.
     """
 
     eyes: tuple[Eye, Eye]
@@ -155,9 +155,18 @@ def _mouth(b: dict[str, float]) -> Mouth:
     bite = roll_low * (1.0 - roll_up) * max(0.0, 1.0 - 2.0 * opened) * (1.0 - press)
     shut = max(press, min(roll_low, roll_up))
     narrow = max(0.0, 1.0 - 0.62 * pucker - 0.36 * funnel - 0.10 * opened)
-    top = -(5.0 * opened + funnel * (3.5 + 3.0 * opened) + 1.6 * pucker * (0.3 + opened) + 3.2 * bite)
+    top = -(
+        5.0 * opened
+        + funnel * (3.5 + 3.0 * opened)
+        + pucker * (0.6 + 8.0 * min(opened, 0.25))
+        + 5.5 * bite
+    )
     top -= 2.4 * b["mouthShrugUpper"] + 1.0 * b["mouthShrugLower"] - 1.5 * roll_up
-    bottom = 30.0 * opened**0.9 * (1.0 - 0.45 * pucker) + funnel * 4.5 + 1.6 * pucker * (0.3 + opened)
+    bottom = (
+        30.0 * opened**0.9 * (1.0 - 0.45 * pucker)
+        + funnel * 4.5
+        + pucker * (0.6 + 8.0 * min(opened, 0.25))
+    )
     bottom += 7.0 * b["tongueOut"] - 2.2 * b["mouthShrugLower"] - 1.2 * b["mouthClose"]
     bottom += 1.0 * b["jawForward"] - 1.5 * bite
     low = 0.5 * (drop[0] + drop[1])
@@ -166,7 +175,10 @@ def _mouth(b: dict[str, float]) -> Mouth:
     gap = bottom + low - top + high
     roundness = opened * 0.9 + 1.1 * pucker + 1.1 * funnel - 0.55 * smile - 0.9 * stretch
     roundness = min(1.0, max(0.0, roundness))
-    corners = tuple(_corner(b, s, x, narrow, roundness, top, bottom) for s, x in zip(sides, (-1, 1)))
+    corners = tuple(
+        _corner(b, s, x, narrow, roundness, top, bottom)
+        for s, x in zip(sides, (-1, 1), strict=True)
+    )
     round_lips = min(1.0, pucker + funnel)
     show = min(1.0, 0.55 + 0.5 * stretch + 0.08 * high) * (1.0 - 0.92 * round_lips)
     upper = max(min(8.5, 0.36 * gap + 0.5 * high) * show, bite * gap)
@@ -184,12 +196,12 @@ def _mouth(b: dict[str, float]) -> Mouth:
             max(0.0, (2.0 + 3.0 * pucker + 1.6 * funnel) * (1.0 - 0.9 * max(roll_up, 0.8 * press))),
             max(
                 0.0,
-                (3.0 + 3.2 * pucker + 1.8 * funnel + b["jawForward"] + 1.6 * bite)
+                (3.0 + 3.2 * pucker + 1.8 * funnel + b["jawForward"] + 3.0 * bite)
                 * (1.0 - 0.9 * max(roll_low * (1.0 - bite), 0.8 * press)),
             )
             + 1.6 * b["mouthShrugLower"],
         ),
-        tint=min(1.0, 0.42 + 0.45 * pucker + 0.35 * funnel + 0.25 * bite),
+        tint=min(1.0, 0.42 + 0.45 * pucker + 0.35 * funnel + 0.4 * bite),
         teeth=(upper, lower * (1.0 - 0.92 * round_lips)),
         line=2.3 + 1.1 * shut,
         bite=bite,
@@ -201,10 +213,20 @@ def _mouth(b: dict[str, float]) -> Mouth:
 
 
 def _corner(
-    b: dict[str, float], side: str, sign: int, narrow: float, roundness: float, top: float, bottom: float
+    b: dict[str, float],
+    side: str,
+    sign: int,
+    narrow: float,
+    roundness: float,
+    top: float,
+    bottom: float,
 ) -> tuple[float, float]:
     smile, frown = b["mouthSmile" + side], b["mouthFrown" + side]
-    stretch, dimple, press = b["mouthStretch" + side], b["mouthDimple" + side], b["mouthPress" + side]
+    stretch, dimple, press = (
+        b["mouthStretch" + side],
+        b["mouthDimple" + side],
+        b["mouthPress" + side],
+    )
     reach = 16.0 + 6.5 * smile + 7.5 * stretch + 2.5 * dimple + 2.0 * press + 0.5 * frown
     height = -6.0 * smile + 6.5 * frown + 2.0 * stretch - 2.0 * dimple - 1.8
     height = height * (1.0 - 0.6 * roundness)
@@ -213,5 +235,7 @@ def _corner(
 
 
 def _crease(b: dict[str, float], side: str) -> float:
-    strength = b["mouthDimple" + side] + 0.6 * b["mouthPress" + side] + 0.45 * b["mouthStretch" + side]
+    strength = (
+        b["mouthDimple" + side] + 0.6 * b["mouthPress" + side] + 0.45 * b["mouthStretch" + side]
+    )
     return min(1.0, strength + 0.35 * b["mouthSmile" + side])

@@ -1,4 +1,4 @@
-"""Eyes and brows. Everything is drawn for the viewer's right eye, outer corner at +x, and mirrored."""
+"""Eyes and brows, drawn as the viewer's right ones, outer corner at +x; the left are mirrored."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UPPER = np.array([7.0, -12.5, -25.5, -19.5, -1.0])
 LOWER = np.array([7.0, 15.2, 19.0, 15.5, -1.0])
 SLEEPING = np.array([9.5, 14.5, 17.5, 14.0, 5.5])
 LAUGHING = np.array([11.0, 1.5, -4.5, 0.5, 9.5])
-LASH = np.array([1.3, 4.0, 5.8, 5.8, 3.2])  # thickness of the upper lashes there
+LASH = np.array([1.7, 4.0, 5.8, 5.8, 3.2])  # thickness of the upper lashes there
 IRIS = (16.6, 20.6)  # half width and half height
 TRAVEL = (17.0, 14.0)  # units the iris moves per radian of gaze
 
@@ -52,6 +52,7 @@ class EyeArt:
         self.lash = fill(colour(palette.lash))
         self.lash_line = line(colour(palette.lash), 2.0 * min(1.0, 0.4 + 0.6 * look.lash))
         self.lower = line(colour(blend(palette.lash, palette.skin_line, 0.45)), 1.5)
+        self.inner = line(colour(palette.skin_line, 0.55), 1.0)
         self.crease = line(colour(blend(palette.skin_line, palette.skin_shade, 0.25), 0.85), 1.5)
         self.cheek = blend(palette.skin_line, palette.skin_shade, 0.4)
         self.white = shade(
@@ -114,7 +115,7 @@ class EyeArt:
         canvas.drawPaint(self.white)
         self._iris(canvas, eye, side)
         drop = 6.5 * (1.0 - 0.7 * eye.wide)
-        canvas.drawPath(lens(top - (0.0, 30.0), top + (0.0, drop)), self.shadow)
+        canvas.drawPath(lens(top - np.array([0.0, 30.0]), top + np.array([0.0, drop])), self.shadow)
         canvas.restore()
 
     def _iris(self, canvas: Any, eye: Eye, side: float) -> None:
@@ -139,7 +140,9 @@ class EyeArt:
         """Thin line under the outer two thirds; it melts into the lashes of a closed eye."""
         x = steps(ACROSS)
         if eye.closed < 0.97:
-            canvas.drawPath(curve(np.stack([x, lower + 0.4], -1)[3:]), self.lower)
+            edge = np.stack([x, lower + 0.4], -1)
+            canvas.drawPath(curve(edge[:5]), self.inner)
+            canvas.drawPath(curve(edge[3:]), self.lower)
             if self.look.lash > 0.8:
                 fade = 1.0 - eye.closed
                 for k, reach in ((10, 4.6), (9, 3.6)):
@@ -159,7 +162,7 @@ class EyeArt:
         under = np.stack([x, upper + 0.5], -1)
         over = np.stack([x, upper - thick], -1)
         wing = np.array([[33.5, upper[-1] + (1.0 - closed) * -5.5 + closed * 3.2]])
-        tip = wing if self.look.lash > 0.8 else under[-1:] + (1.5, -0.5)
+        tip = wing if self.look.lash > 0.8 else under[-1:] + np.array([1.5, -0.5])
         canvas.drawPath(lens(np.vstack([under, tip]), np.vstack([over, tip])), self.lash)
         if self.look.lash <= 0.8:
             return
@@ -186,12 +189,16 @@ class EyeArt:
         x = np.linspace(-22.0, 25.0, 7)
         share = np.linspace(0.0, 1.0, 7)
         raised = (
-            brow.inner * (1 - share) ** 2 + 2 * brow.middle * share * (1 - share) + brow.outer * share**2
+            brow.inner * (1 - share) ** 2
+            + 2 * brow.middle * share * (1 - share)
+            + brow.outer * share**2
         )
         arch = -1.0 + 3.0 * share - 6.5 * np.sin(math.pi * share**0.9) - raised
-        thick = 2.2 * self.look.brow * np.array([0.75, 1.0, 1.0, 0.92, 0.75, 0.45, 0.1])
+        thick = 2.2 * self.look.brow * np.array([0.4, 0.9, 1.0, 0.92, 0.75, 0.45, 0.1])
         spots = np.stack([x, arch], -1)
-        canvas.drawPath(lens(spots - thick[:, None] * (0, 1), spots + thick[:, None] * (0, 1)), self.brow)
+        canvas.drawPath(
+            lens(spots - thick[:, None] * (0, 1), spots + thick[:, None] * (0, 1)), self.brow
+        )
         canvas.restore()
 
 

@@ -12,12 +12,12 @@ from engine.rendering.puppet.expression import Expression
 from engine.rendering.puppet.eyes import EyeArt
 from engine.rendering.puppet.mouth import MouthArt
 from engine.rendering.puppet.pen import (
+    Ramp,
     blend,
     colour,
     curve,
     fill,
     line,
-    linear,
     radial,
     shade,
 )
@@ -38,6 +38,8 @@ class FaceArt:
         self.palette, self.look = palette, look
         self.eyes, self.mouth = EyeArt(palette, look), MouthArt(palette)
         self.ink = line(colour(palette.skin_line), 2.4)
+        warm = blend(palette.skin, palette.skin_shade, 0.5)
+        self.ramp = Ramp([colour(palette.skin), colour(palette.skin), colour(warm)], [0, 0.6, 1])
         self.shadow = fill(colour(palette.skin_shade, 0.75))
         self.nose_ink = line(colour(blend(palette.skin_line, palette.skin_shade, 0.3)), 1.9)
         self.nose_fill = fill(colour(palette.skin_shade, 0.65))
@@ -49,19 +51,16 @@ class FaceArt:
         jaw = np.array([expression.chin[0], expression.chin[1], expression.chin[2]])
         return curve(contour(pose, jaw, expression.puff, self.look.jaw), closed=True)
 
-    def skin(self, canvas: Any, pose: Pose, outline: Any, hair: list[Any]) -> None:
-        """Skin with the shadow that the hair throws on it."""
-        p = self.palette
-        inks = [colour(p.skin), colour(p.skin), colour(blend(p.skin, p.skin_shade, 0.55))]
-        ramp = linear(pose.at(-30.0, -40.0, 60.0), pose.at(34.0, 122.0, 50.0), inks, [0.0, 0.6, 1.0])
+    def skin(self, canvas: Any, pose: Pose, outline: Any, hair: Any) -> None:
+        """Skin with the shadow that the hair, one path, throws on it."""
+        top, bottom = pose.at(0.0, -40.0, 60.0)[1], pose.at(0.0, 122.0, 50.0)[1]
         canvas.drawPath(outline, self.ink)
-        canvas.drawPath(outline, shade(ramp))
+        canvas.drawPath(outline, self.ramp.paint(top, bottom))
         canvas.save()
         canvas.clipPath(outline, True)
         drop = pose.matrix[:2, 1] * 9.0
         canvas.translate(float(drop[0]) + 2.0, float(drop[1]))
-        for path in hair:
-            canvas.drawPath(path, self.shadow)
+        canvas.drawPath(hair, self.shadow)
         canvas.restore()
 
     def cheeks(self, canvas: Any, pose: Pose, outline: Any, expression: Expression) -> None:
@@ -121,12 +120,10 @@ class FaceArt:
                 self._wrinkle(canvas, pose, side, expression.sneer[k])
 
     def _wrinkle(self, canvas: Any, pose: Pose, side: float, strength: float) -> None:
-        paint = line(colour(self.mark, 0.9 * strength), 1.6)
+        paint = line(colour(self.mark, 0.6 * strength), 1.4)
         depth = face_depth(0.0, 24.0) + 6.0
         for dy in (0.0, 7.0):
-            marks = np.array(
-                [[side * 5.0, 20.0 + dy, depth], [side * 12.0, 17.0 + dy, depth - 6.0]]
-            )
+            marks = np.array([[side * 5.0, 20.0 + dy, depth], [side * 9.5, 18.0 + dy, depth - 4.0]])
             (x0, y0), (x1, y1) = pose.flat(marks).tolist()
             canvas.drawLine(x0, y0, x1, y1, paint)
         wing = np.array([[side * 8.0, NOSE - 3.0, depth], [side * 10.5, NOSE + 2.0, depth - 2.0]])
@@ -173,5 +170,3 @@ def _on_face(pose: Pose, x: float, y: float, dz: float = 0.0) -> Any:
     left, right = face_depth(x - reach, y), face_depth(x + reach, y)
     slope = 0.72 * (right - left) / (2 * reach)
     return skia_matrix(pose.decal(x, y, 0.5 * (left + right) + dz, (slope, 0.0)))
-
-

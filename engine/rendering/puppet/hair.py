@@ -16,20 +16,33 @@ import numpy as np
 import skia
 
 from engine.rendering.identity import Palette
-from engine.rendering.puppet.pen import F64, blend, colour, curve, fill, lens, line, linear, shade
+from engine.rendering.puppet.pen import (
+    F64,
+    Ramp,
+    blend,
+    colour,
+    curve,
+    fill,
+    lens,
+    lenses,
+    line,
+)
 from engine.rendering.puppet.rig import SHELL, SKULL, Pose, shell, skia_matrix
 
 PLACES = np.array([0.04, 0.2, 0.38, 0.55, 0.7, 0.83, 0.93, 1.0])  # along a lock, whorl to tip
 WIDTH = np.array([1.0, 1.0, 1.0, 0.99, 0.9, 0.66, 0.36, 0.0])  # of its half width there
 LIFT = np.array([1.5, 3.0, 4.0, 5.0, 5.0, 4.0, 2.5, 1.0])  # units off the shell
+LAYERS = ("back", "sides", "front", "fringe")
+DULL = {"back": 0.5, "sides": 0.13, "front": 0.0, "fringe": 0.0, "deep": 0.18}
 SHINE = (0.44, 0.56)  # where the light rides on a lock of the fringe
 
 
 @dataclass(frozen=True)
 class Lock:
     """One lock. root, tip: degrees of longitude, > 0 to the viewer's right. drop: y of its tip.
-    width: units, half. bend: units its middle bows to the viewer's right. deep: a darker, lower lock.
-    lift: factor on how far it stands off the head. flare: units its hanging part swings outwards."""
+    width: units, half. bend: units its middle bows to the viewer's right. deep: a darker, lower
+    lock. lift: factor on how far it stands off the head. flare: units its hanging part swings
+    outwards."""
 
     root: float
     tip: float
@@ -73,14 +86,14 @@ LONG = Style(
         Lock(100, 98, 262, 22, 0, False, 2.0, 20),
     ),
     front=_mirrored(
-        Lock(82, 80, 176, 9, 3, True, 1.4, 6),
-        Lock(70, 70, 226, 15, 3, False, 1.6, 7),
+        Lock(76, 70, 150, 8, 0, True, 1.0, 6),
+        Lock(64, 62, 226, 14, 0, False, 1.2, 12),
     ),
     fringe=(
-        Lock(-86, -78, 58, 17, -4, True),
-        Lock(86, 78, 50, 17, 4, True),
-        Lock(-68, -66, 34, 20, -5),
-        Lock(72, 68, 28, 20, 5),
+        Lock(-84, -68, 22, 16, -2, True, 0.7),
+        Lock(86, 68, 18, 16, 2, True, 0.7),
+        Lock(-68, -63, 36, 19, -5),
+        Lock(72, 64, 32, 19, 5),
         Lock(-30, -41, -4, 19, -7, True),
         Lock(40, 50, -2, 18, 7, True),
         Lock(-50, -55, 8, 21, -7),
@@ -109,18 +122,18 @@ SHORT = Style(
         Lock(74, 79, 48, 13, 4, False, 1.6),
     ),
     fringe=(
-        Lock(-84, -82, 34, 17, -3, True),
-        Lock(86, 82, 30, 17, 3, True),
-        Lock(-60, -72, 12, 20, -8),
-        Lock(66, 74, 6, 19, 6),
-        Lock(-44, -56, -10, 20, -8, True),
-        Lock(-30, -40, -2, 20, -9),
-        Lock(46, 60, -14, 19, 9, True),
-        Lock(-18, -20, -22, 17, -8, True),
-        Lock(-8, -14, -8, 21, -8),
-        Lock(8, 12, -18, 18, 2, True),
-        Lock(16, 26, -24, 18, 8),
-        Lock(30, 46, -12, 19, 10),
+        Lock(-84, -84, 34, 17, -3, True),
+        Lock(86, 84, 30, 17, 3, True),
+        Lock(-60, -76, 14, 20, -6),
+        Lock(70, 79, 6, 19, 6),
+        Lock(-42, -63, -6, 20, -8, True),
+        Lock(54, 69, -12, 19, 8),
+        Lock(-26, -48, 0, 22, -11),
+        Lock(40, 57, -28, 19, 10, True),
+        Lock(16, 10, -40, 20, 0, True),
+        Lock(-6, -28, -8, 22, -12),
+        Lock(12, -8, -4, 20, -10),
+        Lock(30, 43, -22, 21, 9),
     ),
     hang=130.0,
     swing=0.5,
@@ -149,7 +162,9 @@ def lock_points(lock: Lock, places: F64 = PLACES) -> F64:
     wave = np.sin(np.clip(angle - 0.5 * math.pi, 0.0, 2.6) * 1.1)
     lift = lock.lift * np.interp(places, PLACES, LIFT) + lock.flare * wave
     middle = np.radians(lock.root + (lock.tip - lock.root) * places**1.6)
-    middle = middle + lock.bend * 4.0 * places**2 * (1.0 - places) / (SHELL[0] * np.maximum(ring, 0.3))
+    middle = middle + lock.bend * 4.0 * places**2 * (1.0 - places) / (
+        SHELL[0] * np.maximum(ring, 0.3)
+    )
     reach = np.minimum(width / (SHELL[0] * np.maximum(ring, 0.05)), 0.42)
     front = middle * (1.0 - 0.62 * hanging)
     across = np.stack([np.cos(front), np.zeros_like(front), -np.sin(front)], -1) * width[:, None]
@@ -163,11 +178,14 @@ def lock_points(lock: Lock, places: F64 = PLACES) -> F64:
 
 @dataclass(frozen=True)
 class Strands:
-    """A layer of locks laid flat for one frame: left, keel and right edges [L, n, 2]."""
+    """A layer of locks laid flat for one frame. edges: left, keel and right edge [L, 3, n, 2].
+    paths: the locks; shadows: their sides away from the light; facing: [L], how much each looks at
+    the viewer."""
 
     edges: F64
     paths: list[Any]
     shadows: list[Any]
+    facing: F64
 
 
 class HairArt:
@@ -178,23 +196,37 @@ class HairArt:
         self.palette = palette
         self.layers = {
             name: np.stack([lock_points(lock) for lock in getattr(self.style, name)])
-            for name in ("back", "sides", "front", "fringe")
+            for name in LAYERS
         }
         self.ink = line(colour(palette.hair_line), 4.0)
         self.shine = np.stack(
             [lock_points(lock, np.linspace(*SHINE, 3)) for lock in self.style.fringe]
         )
-        self.shadow = colour(blend(palette.hair_deep, palette.hair_tip, 0.45), 0.32)
+        self.strand = line(colour(palette.hair_line, 0.22), 1.1)
+        self.shadow = fill(colour(blend(palette.hair_deep, palette.hair_tip, 0.45), 0.32))
+        self.ramps = {dull: self._ramp(dull) for dull in DULL.values()}
+        seam = blend(palette.hair_line, palette.hair_deep, 0.15)
+        self.seam = Ramp([colour(seam, 0.0), colour(seam)], [0.0, 1.0])
+
+    def _ramp(self, dull: float) -> Ramp:
+        """Colours from the whorl to the tips; dull: how deep in the shade, 0 … 1."""
+        p = self.palette
+        dusk = blend(p.hair_tip, p.hair_line, 0.25)
+        inks = [p.hair_light, p.hair, p.hair, p.hair_deep, p.hair_tip]
+        return Ramp([colour(blend(ink, dusk, dull)) for ink in inks], [0.0, 0.28, 0.5, 0.78, 1.0])
 
     def lay(self, name: str, pose: Pose, body: Pose, swing: tuple[float, float]) -> Strands:
         """Pose one layer. swing: `Motion.hair` in radians."""
-        edges = self._posed(self.layers[name], pose, body, swing)
-        paths = [lens(lock[0], lock[2]) for lock in edges]
-        shadows = [lens(lock[1][1:], lock[2][1:]) for lock in edges]
-        return Strands(edges, paths, shadows)
+        rest = self.layers[name]
+        edges = self._posed(rest, pose, body, swing)
+        paths = lenses(edges[:, 0], edges[:, 2])
+        shadows = lenses(edges[:, 1, 1:], edges[:, 2, 1:]) if name != "back" else []
+        normal = rest[:, 1, 4] - SKULL
+        facing = pose.facing(normal / np.linalg.norm(normal, axis=-1, keepdims=True))
+        return Strands(edges, paths, shadows, facing)
 
     def _posed(self, points: F64, pose: Pose, body: Pose, swing: tuple[float, float]) -> F64:
-        """Swing, turn and flatten points [..., 3] → [..., 2]; long hair half follows the shoulders."""
+        """Swing, turn and flatten points [..., 3] to [..., 2]; long hair half follows the body."""
         length = np.maximum(points[..., 1] + 60.0, 0.0)
         sway = self.style.swing * length * np.minimum(length / 150.0, 1.2)
         moved = points.copy()
@@ -204,49 +236,39 @@ class HairArt:
         low = 0.55 * np.clip((points[..., 1] - 90.0) / 170.0, 0.0, 1.0)[..., None]
         return pose.flat(moved) * (1.0 - low) + body.flat(moved) * low
 
-    def ramp(self, pose: Pose, hang: float, dull: float = 0.0) -> Any:
-        """Shader down the head: light at the whorl, the tips' colour at height `hang`."""
-        p = self.palette
-        inks = [p.hair_light, p.hair, p.hair, p.hair_deep, p.hair_tip]
-        if dull:
-            inks = [blend(ink, blend(p.hair_tip, p.hair_line, 0.25), dull) for ink in inks]
-        top, end = pose.at(-20.0, -160.0, 0.0), pose.at(10.0, hang, 20.0)
-        return linear(top, end, [colour(ink) for ink in inks], [0.0, 0.28, 0.5, 0.78, 1.0])
+    def _paint(self, pose: Pose, hang: float, dull: str) -> Any:
+        """Paint down the head: light at the whorl, the tips' colour at height `hang`."""
+        top, bottom = pose.at(0.0, -160.0, 0.0)[1], pose.at(0.0, hang, 20.0)[1]
+        return self.ramps[DULL[dull]].paint(top, bottom)
 
     def cap(self, canvas: Any, pose: Pose) -> None:
         """The skull's hair under all locks."""
         path = skia.Path.Circle(0.0, 0.0, 1.0)
-        path.transform(skia_matrix(pose.outline()))
+        path.transform(skia_matrix(pose.outline(5.0)))
         canvas.drawPath(path, self.ink)
-        canvas.drawPath(path, shade(self.ramp(pose, 170.0, 0.12)))
+        canvas.drawPath(path, self._paint(pose, 170.0, "sides"))
 
     def scalp(self, canvas: Any, pose: Pose) -> None:
         """What shows between the locks of the fringe above the hairline."""
         longitude = np.radians(np.linspace(-84.0, 84.0, 9))
-        rim = shell(longitude, np.full(9, 1.12), 0.0)
-        crown = shell(longitude[::-1], np.full(9, 0.1), 0.0)
-        path = lens(pose.flat(rim), pose.flat(crown[::-1]))
-        canvas.drawPath(path, shade(self.ramp(pose, 90.0, 0.22)))
+        rim = shell(longitude, np.full(9, 0.98), 0.0)
+        crown = shell(longitude, np.full(9, 0.1), 0.0)
+        canvas.drawPath(lens(pose.flat(rim), pose.flat(crown)), self._paint(pose, 90.0, "deep"))
 
-    def layer(self, canvas: Any, name: str, strands: Strands, pose: Pose, dull: float = 0.0) -> None:
-        """Ink and fill one layer."""
+    def layer(self, canvas: Any, name: str, strands: Strands, pose: Pose) -> None:
+        """Ink and fill one layer, lock by lock."""
         hang = 95.0 if name == "fringe" else self.style.hang
-        light, dark = shade(self.ramp(pose, hang, dull)), shade(self.ramp(pose, hang, dull + 0.16))
-        seam = self._seam(pose, dull)
-        for path in strands.paths:
-            canvas.drawPath(path, self.ink)
+        light = self._paint(pose, hang, name)
+        dark = self._paint(pose, hang, "back" if name == "back" else "deep")
+        seam = line(0xFF000000, 3.4)
+        top = pose.at(0.0, -112.0, 60.0)[1]
+        seam.setShader(self.seam.between(top, top + 62.0))
         for k, lock in enumerate(getattr(self.style, name)):
             canvas.drawPath(strands.paths[k], seam)
             canvas.drawPath(strands.paths[k], dark if lock.deep else light)
-            canvas.drawPath(strands.shadows[k], fill(self.shadow))
-
-    def _seam(self, pose: Pose, dull: float) -> Any:
-        """Ink between locks: none at the whorl, full towards the tips."""
-        paint = line(0xFF000000, 2.6)
-        ink = blend(self.palette.hair_line, self.palette.hair_deep, 0.25)
-        ends = pose.at(0.0, -120.0, 60.0), pose.at(0.0, -15.0, 90.0)
-        paint.setShader(linear(*ends, [colour(ink, 0.0), colour(ink, 0.95)], [0.0, 1.0]))
-        return paint
+            if strands.shadows:
+                canvas.drawPath(strands.shadows[k], self.shadow)
+                canvas.drawPath(curve(strands.edges[k, 1, 2:-1]), self.strand)
 
     def gloss(self, canvas: Any, pose: Pose, body: Pose, swing: tuple[float, float]) -> None:
         """The ring of light, lock by lock, where a lock faces the viewer."""
@@ -282,9 +304,14 @@ class HairArt:
         offset = np.concatenate([across * width[:, None], np.zeros((5, 1))], axis=-1)
         path = lens(pose.flat(spine + offset), pose.flat(spine - offset))
         canvas.drawPath(path, self.ink)
-        canvas.drawPath(path, shade(self.ramp(pose, 60.0)))
+        canvas.drawPath(path, self._paint(pose, 60.0, "fringe"))
 
 
-def all_paths(layers: Sequence[Strands]) -> list[Any]:
-    """Paths of several layers, for a shadow they cast together."""
-    return [path for strands in layers for path in strands.paths]
+def cast(layers: Sequence[Strands]) -> Any:
+    """One path of all locks that look at the viewer, for the shadow they cast together."""
+    path = skia.Path()
+    for strands in layers:
+        for lock, facing in zip(strands.paths, strands.facing, strict=True):
+            if facing > 0.1:
+                path.addPath(lock)
+    return path

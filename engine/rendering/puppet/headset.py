@@ -1,7 +1,7 @@
 """The headset: band, two cups, and a microphone on the singer's left. The character's mark.
 
-It is worn over the hair, so all of it is painted after the hair, and whatever looks away from the
-viewer is cut where the face hides it: one order of painting holds at every turn.
+It is worn over the hair and painted after it. The face hides what looks away, and the cup that
+turns away slides back behind the cheek, so nothing ever jumps between in front and behind.
 """
 
 from __future__ import annotations
@@ -14,16 +14,33 @@ import skia
 
 from engine.rendering.identity import Palette
 from engine.rendering.puppet.pen import (
-    F64, blend, colour, curve, fill, line, radial, shade, smoothing,
+    F64,
+    blend,
+    colour,
+    curve,
+    fill,
+    line,
+    radial,
+    shade,
+    smoothing,
 )
 from engine.rendering.puppet.rig import SHELL, SKULL, Pose, shell
 
 EAR = np.array([118.0, 12.0, -20.0])  # middle of the viewer's right cup
-KNOTS = ((116.0, 30.0, -8.0), (110.0, 62.0, 22.0), (88.0, 86.0, 58.0), (62.0, 99.0, 82.0), (44.0, 101.0, 92.0))
+KNOTS = (
+    (116.0, 30.0, -8.0),
+    (110.0, 62.0, 22.0),
+    (88.0, 86.0, 58.0),
+    (62.0, 99.0, 82.0),
+    (44.0, 101.0, 92.0),
+)
 ARM = smoothing(17) @ np.array(KNOTS)  # the microphone's arm
 
 
 DRUM = ((-12.0, 24.0), (-6.0, 27.0), (4.0, 26.0), (9.0, 19.0))  # a cup: along its axis, radius
+
+
+SLIDE = 95.0  # units that a cup turned fully away slides back
 
 
 class HeadsetArt:
@@ -64,16 +81,18 @@ class HeadsetArt:
                     canvas.drawPath(path, paint)
 
     def _arch(self) -> F64:
-        angle = np.linspace(-1.72, 1.72, 23)
+        angle = np.linspace(-1.8, 1.8, 25)
         side = np.where(angle < 0, -1.0, 1.0) * np.pi / 2
-        lift = 4.0 + 8.0 * (angle / 1.72) ** 2
-        return shell(side, np.abs(angle), lift) + np.stack([0 * angle, 0 * angle, 8.0 - 18.0 * (angle / 1.72) ** 2], -1)
+        lift = 4.0 + 8.0 * (angle / 1.8) ** 2
+        return shell(side, np.abs(angle), lift) + np.stack(
+            [0 * angle, 0 * angle, 8.0 - 18.0 * (angle / 1.8) ** 2], -1
+        )
 
     def cups(self, canvas: Any, pose: Pose, face: Any) -> None:
-        """Both cups; each is a short drum whose axis is the head's x. face: what hides the far one."""
+        """Both cups; each is a short drum whose axis is the head's x. face: hides the far one."""
         for side in (-1.0, 1.0):
             canvas.save()
-            if pose.facing(np.array([side, 0.0, 0.0])) < 0.0:
+            if _away(pose, side) > 0.0:
                 canvas.clipPath(face, skia.ClipOp.kDifference, True)
             self._cup(canvas, pose, side)
             canvas.restore()
@@ -97,34 +116,39 @@ class HeadsetArt:
         """Circle [24, 2] around the head's x axis, as seen."""
         angle = np.linspace(0.0, 2 * np.pi, 25)[:-1]
         x = np.full(24, EAR[0] + dx)
-        y, z = EAR[1] + radius * np.sin(angle), EAR[2] + radius * np.cos(angle)
+        y = EAR[1] + radius * np.sin(angle)
+        z = EAR[2] - SLIDE * _away(pose, side) + radius * np.cos(angle)
         return pose.flat(np.stack([side * x, y, z], axis=-1))
 
     def microphone(self, canvas: Any, pose: Pose, jaw: float, face: Any) -> None:
-        """The arm along the jaw and the capsule. jaw: units down. face: what hides the far part."""
-        dense = ARM + np.linspace(0.0, 0.55, len(ARM))[:, None] * (0.0, jaw, 0.0)
+        """The arm along the jaw and the capsule. jaw: units down. face: hides what looks away."""
+        share = np.linspace(0.0, 1.0, len(ARM))[:, None]
+        dense = ARM + share * (0.0, 0.55 * jaw, 0.0)
+        dense = dense - (1.0 - share) ** 2 * (0.0, 0.0, SLIDE * _away(pose, 1.0))
         normal = dense * (1.0, 0.0, 1.0) - (0.0, 0.0, 18.0)
-        seen = pose.facing(normal / np.linalg.norm(normal, axis=-1, keepdims=True)) > -0.12
-        first = int(np.argmax(seen))
-        spots = pose.flat(dense)
-        if first > 0:
+        seen = pose.facing(normal / np.linalg.norm(normal, axis=-1, keepdims=True)) > 0.0
+        spots, first = pose.flat(dense), int(np.argmax(seen))
+        near, whole = curve(spots[first:]), curve(spots)
+        for paint in (self.arm_ink, self.arm):
             canvas.save()
             canvas.clipPath(face, skia.ClipOp.kDifference, True)
-            self._arm(canvas, spots[: first + 1])
+            canvas.drawPath(whole, paint)
             canvas.restore()
-        self._arm(canvas, spots[first:])
+            canvas.drawPath(near, paint)
         x, y = pose.at(*dense[-1].tolist())
         ink = self.palette.outfit_line
         canvas.drawCircle(x, y, 8.2, fill(colour(ink)))
         light = blend(self.palette.outfit, "#ffffff", 0.4)
-        ball = radial((x - 2.5, y - 2.5), 9.0, [colour(light), colour(self.palette.outfit_dark)], [0.0, 1.0])
+        ball = radial(
+            (x - 2.5, y - 2.5), 9.0, [colour(light), colour(self.palette.outfit_dark)], [0.0, 1.0]
+        )
         canvas.drawCircle(x, y, 6.6, shade(ball))
         canvas.drawCircle(x + 3.0, y + 3.4, 1.6, self.heart)
 
-    def _arm(self, canvas: Any, spots: F64) -> None:
-        path = curve(spots)
-        canvas.drawPath(path, self.arm_ink)
-        canvas.drawPath(path, self.arm)
+
+def _away(pose: Pose, side: float) -> float:
+    """How far one side of the head is turned from the viewer, 0 … 1."""
+    return max(0.0, -float(pose.facing(np.array([side, 0.0, 0.0]))))
 
 
 def _loop(spots: F64) -> Any:

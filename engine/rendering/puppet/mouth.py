@@ -30,7 +30,7 @@ class MouthArt:
         self.groove = line(colour(blend(palette.tongue, palette.mouth, 0.35)), 1.4)
         self.teeth = fill(colour(TEETH))
         self.teeth_line = line(colour(blend(TEETH, palette.mouth, 0.35)), 0.9)
-        self.skin_mark = blend(palette.skin_line, palette.skin_shade, 0.35)
+        self.skin_mark = blend(palette.skin_line, palette.lip, 0.4)
         self.under = blend(palette.skin_shade, palette.lip, 0.25)
 
     def draw(self, canvas: Any, mouth: Mouth) -> None:
@@ -84,9 +84,13 @@ class MouthArt:
             canvas.drawRoundRect(strip, corner, corner, self.teeth)
         if lower > 0.4:
             edge = mouth.bottom + 0.5 * sum(mouth.drop) - lower
-            strip = skia.Rect(mouth.jaw - 0.9 * reach, edge, mouth.jaw + 0.9 * reach, edge + lower + 14.0)
+            strip = skia.Rect(
+                mouth.jaw - 0.9 * reach, edge, mouth.jaw + 0.9 * reach, edge + lower + 14.0
+            )
             canvas.drawRoundRect(strip, 2.0, 2.0, self.teeth)
-            canvas.drawLine(mouth.jaw - 0.9 * reach, edge, mouth.jaw + 0.9 * reach, edge, self.teeth_line)
+            canvas.drawLine(
+                mouth.jaw - 0.9 * reach, edge, mouth.jaw + 0.9 * reach, edge, self.teeth_line
+            )
 
     def _tongue_out(self, canvas: Any, mouth: Mouth) -> None:
         if mouth.tongue < 0.02:
@@ -96,9 +100,7 @@ class MouthArt:
         tip = mouth.bottom + 0.5 * sum(mouth.drop) + 17.0 * mouth.tongue
         path = skia.Path()
         path.moveTo(mouth.jaw - width, base)
-        path.cubicTo(
-            mouth.jaw - 1.05 * width, tip, mouth.jaw - 0.7 * width, tip, mouth.jaw, tip
-        )
+        path.cubicTo(mouth.jaw - 1.05 * width, tip, mouth.jaw - 0.7 * width, tip, mouth.jaw, tip)
         path.cubicTo(
             mouth.jaw + 0.7 * width, tip, mouth.jaw + 1.05 * width, tip, mouth.jaw + width, base
         )
@@ -120,8 +122,10 @@ class MouthArt:
             if strength > 0.02:
                 path = skia.Path()
                 path.moveTo(x + sign * 2.6, y - 3.2 * strength)
-                path.quadTo(x + sign * (3.8 + 2.2 * strength), y, x + sign * 2.6, y + 3.4 * strength)
-                canvas.drawPath(path, line(colour(self.skin_mark, 0.9 * strength), 1.5))
+                path.quadTo(
+                    x + sign * (3.8 + 2.2 * strength), y, x + sign * 2.6, y + 3.4 * strength
+                )
+                canvas.drawPath(path, line(colour(self.skin_mark, 0.7 * strength), 1.4))
         y = mouth.bottom + 0.5 * sum(mouth.drop) + mouth.lips[1] + 5.5
         width = 5.5 + 2.0 * mouth.chin
         shadow = skia.Path()

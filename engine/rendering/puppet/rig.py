@@ -40,7 +40,7 @@ SLICES = np.array(
     ]
 )
 HEIGHTS = np.linspace(-90.0, 115.0, 206)
-CONTOUR = np.array([-60.0, -30.0, 0.0, 18.0, 36.0, 54.0, 70.0, 84.0, 96.0, 105.0, 111.5])
+CONTOUR = np.array([-88.0, -60.0, -30.0, 0.0, 18.0, 36.0, 54.0, 70.0, 84.0, 96.0, 105.0, 111.5])
 
 
 def _smooth_table() -> F64:
@@ -58,15 +58,15 @@ def _smooth_table() -> F64:
 TABLE = _smooth_table()
 
 
-def slice_at(y: F64 | float) -> tuple[F64, F64, F64, F64]:
+def slice_at(y: F64) -> tuple[F64, F64, F64, F64]:
     """Half width, centre depth, front and rear radius of the face at heights y."""
-    columns = [np.interp(y, HEIGHTS, TABLE[:, k]) for k in range(4)]
+    columns = [np.asarray(np.interp(y, HEIGHTS, TABLE[:, k])) for k in range(4)]
     return columns[0], columns[1], columns[2], columns[3]
 
 
 def face_depth(x: float, y: float) -> float:
     """z of the face's front at (x, y)."""
-    width, centre, front, _ = slice_at(y)
+    width, centre, front, _ = slice_at(np.asarray(y))
     inside = max(0.0, 1.0 - (x / max(float(width), 1.0)) ** 2)
     return float(centre + front * math.sqrt(inside))
 
@@ -97,7 +97,6 @@ def rotation(yaw: float, pitch: float, roll: float) -> F64:
     nod = np.array([[1.0, 0.0, 0.0], [0.0, cp, -sp], [0.0, sp, cp]])
     tilt = np.array([[cr, sr, 0.0], [-sr, cr, 0.0], [0.0, 0.0, 1.0]])
     return np.asarray(tilt @ nod @ turn)
-
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,9 @@ class Pose:
         length = math.hypot(row[0], row[2])
         return float(row[0] / length), float(row[2] / length)
 
-    def decal(self, x: float, y: float, z: float, slope: tuple[float, float] = (0.0, 0.0)) -> NDArray:
+    def decal(
+        self, x: float, y: float, z: float, slope: tuple[float, float] = (0.0, 0.0)
+    ) -> NDArray:
         """Affine [3, 3] that lays local units on the face around (x, y, z).
 
         slope: how z changes per unit of x and of y there.
@@ -149,9 +150,9 @@ class Pose:
         matrix[:2, 2] = origin
         return matrix
 
-    def outline(self) -> F64:
-        """Ellipse of the hair's shell as an affine [3, 3] of the unit circle."""
-        spread = self.matrix @ np.diag(SHELL**2) @ self.matrix.T
+    def outline(self, lift: float) -> F64:
+        """Ellipse of the hair's shell, `lift` units off, as an affine [3, 3] of the unit circle."""
+        spread = self.matrix @ np.diag((SHELL + lift) ** 2) @ self.matrix.T
         root = np.linalg.cholesky(spread[:2, :2])
         centre = self.view(SKULL)
         zoom = CAMERA / (CAMERA - centre[2])
@@ -179,7 +180,7 @@ def head_pose(head: NDArray[np.float32]) -> Pose:
 
 
 def body_pose(head: NDArray[np.float32], body: NDArray[np.float32], breath: float) -> Pose:
-    """Pose of the shoulders: they turn by `Motion.body` and go along with part of the head's shift."""
+    """Pose of the shoulders: turned by `Motion.body`, moved by part of the head's shift."""
     yaw, pitch, roll = (soft_hold(float(v), 0.5) for v in body)
     x, y, z = (float(v) for v in head[3:])
     shift = _shift(0.75 * x, 0.6 * y, z)
@@ -204,7 +205,7 @@ def _shift(x: float, y: float, z: float) -> F64:
 
 
 def contour(pose: Pose, jaw: F64, puff: float, squareness: float) -> F64:
-    """Outline of the face as seen: [2 n + 1, 2] from the viewer's right temple round the chin.
+    """Outline of the face as seen: [2 n + 2, 2] from the viewer's right temple round the chin.
 
     The widest point of every slice of the face in the direction of the picture. jaw: [3] units that
     the chin moves by. puff: 0 … 1 of blown cheeks.
@@ -215,6 +216,7 @@ def contour(pose: Pose, jaw: F64, puff: float, squareness: float) -> F64:
     width = width + 9.0 * puff * np.exp(-(((y - 62.0) / 26.0) ** 2))
     width = width * (1.0 + (squareness - 1.0) * 0.9 * low)
     across = pose.across()
+    width = width * (1.0 - 0.12 * abs(across[1]) * low)  # a turned jaw looks slimmer
     sides = []
     for sign in (1.0, -1.0):
         depth = np.where(sign * across[1] > 0.0, front, rear)
@@ -223,4 +225,5 @@ def contour(pose: Pose, jaw: F64, puff: float, squareness: float) -> F64:
         spots = np.stack([x, y, z], axis=-1) + low[:, None] * jaw
         sides.append(spots)
     chin = np.array([[0.0, 115.0, 62.0]]) + jaw
-    return pose.flat(np.concatenate([sides[0], chin, sides[1][::-1]]))
+    brow = np.array([[0.0, -112.0, 50.0]])
+    return pose.flat(np.concatenate([sides[0], chin, sides[1][::-1], brow]))

@@ -14,7 +14,10 @@ from engine.rendering.identity import COLOUR, Palette
 from engine.rendering.puppet.pen import colour, radial, shade
 
 SMALLEST, LARGEST = 16, 4096  # pixels
-FRAMINGS = {"bust": (462.0, 36.0), "face": (330.0, -4.0)}  # units that fill the height, their middle
+FRAMINGS = {
+    "bust": (480.0, 42.0),
+    "face": (330.0, -4.0),
+}  # units that fill the height, their middle
 
 
 class Stage:
@@ -23,10 +26,11 @@ class Stage:
     def __init__(self, config: RendererConfig, palette: Palette) -> None:
         self.config = _checked(config)
         size = (config.width, config.height)
-        self.info = skia.ImageInfo.Make(*size, skia.kRGBA_8888_ColorType, skia.kPremul_AlphaType)
-        self.straight = self.info.makeAlphaType(skia.kUnpremul_AlphaType)
+        self.info = skia.ImageInfo.MakeN32Premul(*size)  # the layout skia fills fastest
         self.surface = skia.Surface.MakeRaster(self.info)
         self.backdrop = self._backdrop(palette)
+        alpha = skia.kPremul_AlphaType if self.backdrop else skia.kUnpremul_AlphaType
+        self.handed = skia.ImageInfo.Make(*size, skia.kRGBA_8888_ColorType, alpha)
 
     def open(self) -> Any:
         """Canvas with the backdrop painted, standing in design units."""
@@ -49,7 +53,7 @@ class Stage:
         """The finished picture [H, W, 4], straight alpha, its own memory."""
         rgba = np.empty((self.config.height, self.config.width, 4), np.uint8)
         self.surface.getCanvas().restoreToCount(1)
-        self.surface.readPixels(self.straight, rgba, 4 * self.config.width, 0, 0)
+        self.surface.readPixels(self.handed, rgba, 4 * self.config.width, 0, 0)
         if self.config.mirror:
             rgba = np.ascontiguousarray(rgba.view(np.uint32)[:, ::-1]).view(np.uint8)
         return rgba
@@ -77,7 +81,8 @@ def _checked(config: RendererConfig) -> RendererConfig:
     named = config.background in ("transparent", "scene")
     if not named and not re.fullmatch(COLOUR, str(config.background)):
         raise ValueError(
-            f"background must be transparent, scene or a colour '#rrggbb', got {config.background!r}"
+            f"background must be transparent, scene or a colour '#rrggbb', "
+            f"got {config.background!r}"
         )
     return config
 
@@ -109,7 +114,9 @@ def _beam(canvas: Any, width: int, height: int, lean: float, ink: str, alpha: fl
     path.lineTo(foot - 0.24 * height, height + 2)
     path.close()
     ramp = radial((source, 0.0), 1.1 * height, [colour(ink, alpha), colour(ink, 0.0)], [0.0, 1.0])
-    canvas.drawPath(path, shade(ramp))
+    paint = shade(ramp)
+    paint.setMaskFilter(skia.MaskFilter.MakeBlur(skia.kNormal_BlurStyle, 0.018 * height))
+    canvas.drawPath(path, paint)
 
 
 def _lights(canvas: Any, width: int, height: int, palette: Palette) -> None:
@@ -119,5 +126,9 @@ def _lights(canvas: Any, width: int, height: int, palette: Palette) -> None:
         ink = palette.glow if kind > 0.6 else palette.scene_light
         radius = height * (0.010 + 0.030 * size)
         spot = (x * width, (0.05 + 0.80 * y) * height)
-        inks = [colour(ink, 0.05 + 0.12 * alpha), colour(ink, 0.10 + 0.12 * alpha), colour(ink, 0.0)]
+        inks = [
+            colour(ink, 0.05 + 0.12 * alpha),
+            colour(ink, 0.10 + 0.12 * alpha),
+            colour(ink, 0.0),
+        ]
         canvas.drawCircle(*spot, radius, shade(radial(spot, radius, inks, [0.0, 0.82, 1.0])))
