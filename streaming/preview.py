@@ -99,8 +99,9 @@ def has_display() -> bool:
     if not os.environ.get("DISPLAY"):
         return False
     name = ctypes.util.find_library("X11")
-    if name is None:
-        return True  # cannot ask; DISPLAY is set, so believe it
+    if name is None:  # cannot ask; a display of this machine has at least its socket
+        number = os.environ["DISPLAY"].removeprefix(":").split(".")[0]
+        return not number.isdecimal() or os.path.exists(f"/tmp/.X11-unix/X{number}")
     x11 = ctypes.CDLL(name)
     x11.XOpenDisplay.restype = ctypes.c_void_p
     x11.XCloseDisplay.argtypes = [ctypes.c_void_p]

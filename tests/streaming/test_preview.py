@@ -101,8 +101,11 @@ def test_window_shows_pictures_and_ends_the_show(screen: tuple[str, Path]) -> No
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="DISPLAY is a matter of X11")
-@pytest.mark.parametrize("display", [None, ":987"])
-def test_no_display(monkeypatch: pytest.MonkeyPatch, display: str | None) -> None:
+@pytest.mark.parametrize("display", [None, ":987", ":987.0"])
+@pytest.mark.parametrize("library", [True, False])
+def test_no_display(monkeypatch: pytest.MonkeyPatch, display: str | None, library: bool) -> None:
+    if not library:
+        monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
     if display is None:
         monkeypatch.delenv("DISPLAY", raising=False)
     else:
