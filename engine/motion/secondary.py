@@ -87,7 +87,7 @@ def spring_step(frequency: float, damping: float, dt: float = DT) -> F32:
 
 
 class Secondary:
-    """Stateful: ((head [T, 6], voice [T]), state) → ((hair [T, 2], body [T, 3], breath [T]), state).
+    """Stateful part: head [T, 6] and voice [T] → hair [T, 2], body [T, 3] and breath [T].
 
     Units and signs as in `signals.Motion`; one call may bring any number of frames, and any cutting
     of a show into calls gives bit-equal results.
@@ -102,7 +102,7 @@ class Secondary:
         self._keep = (math.exp(-DT / config.inhale), math.exp(-DT / config.exhale))
 
     def initial_state(self, batch: int = 1) -> SecondaryState:
-        """State before the first frame. One singer each: raises ValueError unless batch is 1."""
+        """State before the first frame of one singer. Raises ValueError unless batch is 1."""
         if batch != 1:
             raise ValueError(f"Secondary follows one head per state, got batch={batch}")
         zeros = [np.zeros(n, np.float32) for n in (5, 5, 2, 1, 1, 1)]

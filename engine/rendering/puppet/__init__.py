@@ -25,7 +25,7 @@ class Puppet:
     """
 
     def __init__(self, identity: Identity, config: RendererConfig) -> None:
-        if identity.palette is None or identity.puppet is None:
+        if "puppet" not in identity.renderers:
             raise ValueError(
                 f"identity {identity.name!r} has no puppet; its renderers are "
                 f"{', '.join(identity.renderers)}"
