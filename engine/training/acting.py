@@ -1,4 +1,4 @@
-"""Songs into lessons: what the face hears (separated, 8 variants of it) and what it should do.
+"""Songs into lessons: what the face hears (separated, in 5 variants) and what it should do.
 
 `python -m engine.training.acting --songs DIR --separator FILE.onnx --out CACHE` writes one compressed
 npz per song, features as float16. Skips songs that are already there.
@@ -10,7 +10,6 @@ import argparse
 import dataclasses
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -19,60 +18,67 @@ import torch
 from engine.hearing.bands import BandViews
 from engine.hearing.resample import DELAY
 from engine.hearing.separator_net import SeparatorNet
+from engine.motion.blendshapes import ARKIT
 from engine.signals import F32
 from engine.timeline import FEATURE_HOP, FEATURE_RATE
 from engine.training.examples import band_power, mel_energy, spectra, stem_features
 from engine.training.mixing import Library, loudness, make_backing, reshape_sound
-from engine.training.performer import STYLES, perform
+from engine.training.performer import STYLES, Performance, perform
 from engine.training.truth import Truth, load_truth
 from kernels.graphs.opening import load_module
 
-TAKES = 3  # styles acted for each song
-
-
-class Lesson(NamedTuple):
-    """One way a song may sound, and the take that answers it."""
-
-    features: F32  # [hops, 2, 26]
-    silent: bool  # nobody sings in this variant
+STRETCH = 200  # hops
+LOOKS = [index for index, name in enumerate(ARKIT) if name.startswith("eyeLook")]
+TAKES = 2  # styles acted for each song
 
 
 def heard(voice: F32, backing: F32, net: SeparatorNet | None) -> F32:
-    """16 kHz stems [n] → features [hops, 2, 26] through the separator, or from the true stems."""
-    whole = len(voice) // FEATURE_HOP * FEATURE_HOP
-    late = [np.pad(x, (DELAY, 0))[:whole].astype(np.float32) for x in (voice, backing)]
+    """16 kHz stems [B, n] → features [B, hops, 2, 26] through the separator, or of the true stems."""
+    whole = voice.shape[1] // FEATURE_HOP * FEATURE_HOP
+    late = [np.pad(x, ((0, 0), (DELAY, 0)))[:, :whole].astype(np.float32) for x in (voice, backing)]
     if net is None:
-        stems = np.stack([mel_energy(x[None])[0] for x in late], 1)
-        return stem_features(stems)
-    mix = (late[0] + late[1])[None]
+        return stem_features(np.stack([mel_energy(x) for x in late], 2))
+    mix = late[0] + late[1]
     part = BandViews()
-    views, _ = part(band_power(spectra(mix)).transpose(1, 0, 2), part.initial_state())
+    views, _ = part(band_power(spectra(mix)).transpose(1, 0, 2), part.initial_state(len(mix)))
+    gains = _mel_gains(torch.from_numpy(views.transpose(1, 0, 2, 3).copy()), net)
+    return stem_features(gains**2 * mel_energy(mix)[:, :, None])
+
+
+def _mel_gains(views: torch.Tensor, net: SeparatorNet) -> F32:
+    """[B, hops, 2, 96] → [B, hops, 2, 26], in stretches that stay in the processor's cache."""
+    state, made = net.initial_state(len(views)), []
     with torch.inference_mode():
-        gains, _ = net(torch.from_numpy(views.transpose(1, 0, 2, 3).copy()), net.initial_state(1))
-    energy = mel_energy(mix)[0]
-    return stem_features(gains.mel[0].numpy() ** 2 * energy[:, None])
+        for piece in views.split(STRETCH, dim=1):
+            gains, state = net(piece, state)
+            made.append(gains.mel.numpy())
+    return np.concatenate(made, axis=1)
 
 
 def variants(
     rng: np.random.Generator, voice: F32, backing: F32, others: Library, net: SeparatorNet
-) -> list[Lesson]:
-    """The ways one song is heard: as made, over another backing, dry, alone, from known stems."""
+) -> tuple[F32, np.ndarray]:
+    """The ways one song is heard: as made; over another or a quieter backing; dry or in a noisy room;
+    without its voice; with its stems known. Features [5, hops, 2, 26], silent [5]."""
     length = len(voice)
-    gain = loudness(backing) or 0.05
+    level = loudness(backing) or 0.05
     other = make_backing(rng, others, length)
-    other = other * (gain / (loudness(other) + 1e-6) * 10 ** (rng.uniform(-6, 4) / 20))
+    other *= level / (loudness(other) + 1e-6) * 10 ** (rng.uniform(-6, 4) / 20)
     rough = reshape_sound(rng, voice)
-    made = [
-        Lesson(heard(voice, backing, net), False),
-        Lesson(heard(rough, other, net), False),
-        Lesson(heard(rough, backing * 10 ** (rng.uniform(-12, 0) / 20), net), False),
-        Lesson(heard(voice, np.zeros_like(voice), net), False),
-        Lesson(heard(rough, rng.normal(0, 10 ** rng.uniform(-4.5, -3), length), net), False),
-        Lesson(heard(voice, backing, None), False),
-        Lesson(heard(np.zeros_like(voice), backing, net), True),
-        Lesson(heard(np.zeros_like(voice), other.astype(np.float32), net), True),
-    ]
-    return made
+    quiet = backing * 10 ** (rng.uniform(-14, 2) / 20)
+    room = rng.normal(0, 10 ** rng.uniform(-4.5, -3), length)
+    nothing = np.zeros_like(voice)
+    pairs = (
+        (voice, backing),
+        (rough, other if rng.random() < 0.6 else quiet),
+        (rough, room) if rng.random() < 0.5 else (voice, nothing),
+        (nothing, backing if rng.random() < 0.5 else other),
+    )
+    voices, backings = (np.stack(side).astype(np.float32) for side in zip(*pairs, strict=True))
+    separated = heard(voices, backings, net)
+    known = heard(voice[None], backing[None], None)
+    silent = np.array([False, False, False, True, False])
+    return np.concatenate([separated, known]), silent
 
 
 def unsung(truth: Truth) -> Truth:
@@ -88,15 +94,15 @@ def write_lesson(path: Path, out: Path, seed: int, others: Library, net: Separat
     voice, backing = np.ascontiguousarray(both.T)
     truth = load_truth(path.with_suffix(".json"))
     rng = np.random.default_rng([seed, truth.seed])
-    lessons = variants(rng, voice, backing, others, net)
+    features, silent = variants(rng, voice, backing, others, net)
     styles = rng.permutation(len(STYLES))[:TAKES]
     sung = [perform(truth, voice, int(style), rng) for style in styles]
     rests = [perform(unsung(truth), 0 * voice, int(style), rng) for style in styles]
     partial = out.with_suffix(".partial.npz")
     np.savez(
         partial,
-        features=np.stack([lesson.features for lesson in lessons]).astype(np.float16),
-        silent=np.array([lesson.silent for lesson in lessons]),
+        features=features.astype(np.float16),
+        silent=silent,
         styles=styles,
         **_pack("sung", sung),
         **_pack("rest", rests),
@@ -104,9 +110,12 @@ def write_lesson(path: Path, out: Path, seed: int, others: Library, net: Separat
     os.replace(partial, out)
 
 
-def _pack(name: str, takes: list) -> dict[str, np.ndarray]:
+def _pack(name: str, takes: list[Performance]) -> dict[str, np.ndarray]:
+    """Where the eyes look is chance, which no network can hear: the line samples it, see eyes.py."""
+    faces = np.stack([take.blendshapes for take in takes])
+    faces[..., LOOKS] = 0
     return {
-        f"{name}_face": np.stack([take.blendshapes for take in takes]).astype(np.float16),
+        f"{name}_face": faces.astype(np.float16),
         f"{name}_head": np.stack([take.head for take in takes]).astype(np.float32),
         f"{name}_closing": np.stack([take.long_closing for take in takes]).astype(np.float16),
     }

@@ -41,11 +41,11 @@ def mel_energy(x: F32) -> F32:
 
 
 def stem_features(mel: F32) -> F32:
-    """Stems' mel energies [T, 2, 26] → MFCC and slopes [T, 2, 26], as the face hears them."""
+    """Stems' mel energies [B, T, 2, 26] → MFCC and slopes [B, T, 2, 26], as the face hears them."""
     loudness, slope = Loudness(), mfcc.Slope()
-    relative, _ = loudness(mel[:, None], loudness.initial_state())
-    coefficients = cepstra_plain(relative[:, 0], RANGE, mfcc.BASIS)
-    return slope(coefficients, slope.initial_state())[0]
+    relative, _ = loudness(mel.transpose(1, 0, 2, 3), loudness.initial_state(len(mel)))
+    coefficients = cepstra_plain(relative.transpose(1, 0, 2, 3), RANGE, mfcc.BASIS)
+    return np.stack([slope(one, slope.initial_state())[0] for one in coefficients])
 
 
 def frame_windows(features: F32, frames: np.ndarray, lookahead: int) -> F32:
