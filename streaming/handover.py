@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -82,6 +82,14 @@ class _Handover:
     @property
     def closed(self) -> bool:
         return self._closed
+
+    def _await(self, waiting: deque[Any], timeout: float | None) -> None:
+        """Wait until something is there or nothing will come; the condition is held."""
+        if timeout != 0:
+            self._changed.wait_for(
+                lambda: waiting or self._closed or self._reason is not None, timeout
+            )
+        self._check()
 
     def _check(self) -> None:
         if self._reason is not None:
@@ -148,10 +156,7 @@ class Ring(_Handover):
         the ring is closed and drained (`closed` tells which). Raises the reason of a failure.
         """
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._sounds or self._closed or self._reason is not None, timeout
-            )
-            self._check()
+            self._await(self._sounds, timeout)
             if not self._sounds:
                 return None
             sound = self._run(self.capacity if limit is None else limit)
@@ -206,10 +211,7 @@ class Latest(_Handover, Generic[T]):
         reason of a failure.
         """
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._values or self._closed or self._reason is not None, timeout
-            )
-            self._check()
+            self._await(self._values, timeout)
             if not self._values:
                 return None
             keep = len(self._values) - 1

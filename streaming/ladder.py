@@ -41,9 +41,14 @@ class Ladder:
         self._seen = self._skipped = self._calm = 0
         self._patience = CALM
 
+    @property
+    def stride(self) -> int:
+        """Every which frame is drawn."""
+        return 1 if self.level == 0 else 2
+
     def wants(self, frame: int) -> bool:
         """Whether this frame is to be drawn."""
-        return self.level == 0 or frame % 2 == 0
+        return frame % self.stride == 0
 
     def observe(self, frame: int, skipped: bool) -> None:
         """A frame left, with its own picture or `skipped`."""

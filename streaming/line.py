@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -27,7 +28,7 @@ from engine.timeline import (
     frames_in,
     samples_needed,
 )
-from streaming.clock import Pacer
+from streaming.clock import PERIOD, Pacer
 from streaming.handover import DelayLine, Latest, Ring, cut
 from streaming.ladder import Ladder, enlarged
 from streaming.ports import Source, UserError
@@ -35,15 +36,16 @@ from streaming.stats import Stats
 
 log = logging.getLogger("cantar")
 
-AHEAD = 8  # frames of motion that may wait for drawing
-DRAWN = 4  # pictures that may wait for their tick
+SPARE = 4  # motions and pictures that may wait for their tick beyond those of the delay itself
 SHELF = 64  # frames of motion that may wait for their tick
 ARRIVALS = 256  # frames whose arrival is remembered
 BACKLOG = 2 * FRAME_RATE  # frames that slow sinks may be behind before some are passed over
 HEARD_S = 4.0  # s of full-band sound that may wait for its picture
-STRAY = 0.25  # s: sound that comes so much later than its place …
-AWAY = 0.5  # … for so long, or …
-LONG_AWAY = 1.0  # … so much later, has been away: the timeline jumps to it
+BUSY = 0.75  # share of its time that drawing must take before the ladder blames it
+EARLY = 0.06  # s: sound that comes so much before its time is a device's backlog
+STRAY = 0.10  # s: sound that comes so much after its time …
+AWAY = 0.50  # … for so long, or …
+LONG_AWAY = 1.0  # … so much after its time, has been away: the timeline jumps to it
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class LiveConfig:
 
     ring_ms: sound that may wait to be heard: hearing's latency bound. slack_ms: allowance for
     sound and threads that come late. margin_ms: from the last sound a frame hears to its picture
-    leaving; null: slack + 1.5 × (hearing + drawing), measured at the start. ladder: under overload
+    leaving; null: slack + 1.5 × (hearing + drawing) as measured at the start, 42 to 150 ms.
+    ladder: under overload
     go down to 15 pictures a second, then to smaller ones; otherwise skip single pictures only.
     """
 
@@ -64,8 +67,8 @@ class LiveConfig:
     def __post_init__(self) -> None:
         if self.ring_ms < 100:
             raise ValueError(f"ring_ms must be at least 100 (a chunk of sound), got {self.ring_ms}")
-        if self.slack_ms < 0 or (self.margin_ms or 0) < 0:
-            raise ValueError("slack_ms and margin_ms must not be negative")
+        if not 0 <= self.slack_ms <= 1000 or not 0 <= (self.margin_ms or 0) <= 1000:
+            raise ValueError("slack_ms and margin_ms must be 0 to 1000")
 
 
 @dataclass(frozen=True)
@@ -198,25 +201,28 @@ def _motions(
 ) -> Iterator[Motion]:
     """One motion per frame of the sound, those in its gaps held.
 
-    With little lookahead a motion can be there before its own sound: it waits until the sound has
-    reached its frame, since otherwise there may be no such frame.
+    With little lookahead a motion is there before the sound of its own frame: it waits for all of
+    that, or for the end.
     """
     easing, state, following = Easing(), avatar.initial_state(), 0
     waiting: deque[Motion] = deque()
-    while not stopped() and (sound := tail.read()) is not None:
-        if not sound.samples.shape[1]:
-            continue
-        if line is not None and not tail.ended:
-            line.append(sound)
-        motions, state = avatar.hear(sound, state)
-        waiting.extend(motions)
-        while waiting and waiting[0].frame < frames_in(tail.total):
+    sound: Sound | None = None
+    while not stopped():
+        sound = tail.read()
+        if sound is not None and sound.samples.shape[1]:
+            if line is not None and not tail.ended:
+                line.append(sound)
+            motions, state = avatar.hear(sound, state)
+            waiting.extend(motions)
+        whole = frames_in(tail.total) if tail.ended else tail.total // FRAME
+        while waiting and waiting[0].frame < whole:
             before, motion = easing.last, waiting.popleft()
             yield from (held(before, frame) for frame in range(following, motion.frame))
             yield easing.heard(motion)
             following = motion.frame + 1
-    if not stopped():
-        yield from (held(easing.last, f) for f in range(following, frames_in(tail.total)))
+        if sound is None:
+            yield from (held(easing.last, f) for f in range(following, frames_in(tail.total)))
+            return
 
 
 class LiveLine:
@@ -245,8 +251,9 @@ class LiveLine:
         self.avatar, self.pacer = avatar, pacer
         self.stats = Stats()
         self.ring = Ring(config.ring_ms)
-        self.motions: Latest[Motion] = Latest(AHEAD)
-        self.pictures: Latest[Picture] = Latest(DRAWN)
+        ahead = ceil(pacer.delay * FRAME_RATE) + SPARE
+        self.motions: Latest[Motion] = Latest(ahead)
+        self.pictures: Latest[Picture] = Latest(ahead)
         self.sound = DelayLine(channels, HEARD_S) if with_sound else None
         self.ladder = Ladder(0 if not config.ladder else 1 if draw_small is None else 2)
         self.frames: int | None = None  # in all, known when the source has ended
@@ -317,14 +324,16 @@ class LiveLine:
     # -- drawing
 
     def next_to_draw(self, timeout: float | None = 0.0) -> Motion | None:
-        """The oldest motion whose picture can be ready for its tick, else the newest; or None."""
+        """The oldest motion whose picture can be ready for its tick, else the newest.
+
+        None when none came in time, or only one that the overload ladder leaves out.
+        """
         due = self.pacer.tick_after(self._now() + self._draw_s)
-        return self.motions.take(timeout, due)
+        motion = self.motions.take(timeout, due)
+        return motion if motion is not None and self.ladder.wants(motion.frame) else None
 
     def draw(self, motion: Motion) -> None:
         """Draw a motion; hand its picture on."""
-        if not self.ladder.wants(motion.frame):
-            return
         began = self._now()
         if self.ladder.level >= 2 and self._draw_small is not None:
             renderer = self.avatar.config.renderer
@@ -391,7 +400,8 @@ class LiveLine:
         of, arrived = self._arrived[frame % ARRIVALS]
         if fresh and heard and of == frame:
             self.stats.lateness.add(1000 * (t - arrived))
-        self.ladder.observe(frame, skipped and heard)
+        busy = self._draw_s > BUSY * PERIOD * self.ladder.stride
+        self.ladder.observe(frame, skipped and heard and busy)
 
     def _pass_over(self, last: int) -> None:
         """The sinks are two seconds behind: pass over what they missed, sound and pictures."""
@@ -408,7 +418,7 @@ class LiveLine:
         stats.ring, stats.ring_max = self.ring.level, self.ring.level_max
         stats.gaps = self.ring.gaps
         stats.replaced = self.motions.replaced + self.pictures.replaced
-        stats.missed, stats.realigned = self.pacer.skipped, self.place.moves
+        stats.missed, stats.realigned = self.pacer.skipped, self.place.returns
         stats.level, stats.steps = self.ladder.level, self.ladder.told
 
     # -- ending
@@ -425,12 +435,12 @@ class Place:
     A source counts its own samples. Sound that was away (a microphone unplugged for ten seconds)
     comes back with the index at which it left; it is moved to where the ticks are now. Sound that
     comes too early (the backlog of a device that hung) is moved back as far as earlier sound
-    allows, or dropped. Moves are counted; `end` never rewinds.
+    allows, or dropped. `end` never rewinds.
     """
 
     def __init__(self, pacer: Pacer) -> None:
         self.end = 0  # sample index, on the show's timeline, after the last sound
-        self.moves = 0
+        self.returns = 0  # times that sound came back after it had been away
         self._pacer = pacer
         self._offset: int | None = None  # samples, from the source's timeline to the show's
         self._late_since = 0.0
@@ -463,14 +473,14 @@ class Place:
         return t - self._pacer.entered(self.shifted(sound).end)
 
     def _too_early(self, placed: Sound, t: float) -> bool:
-        return self._pacer.tick >= 0 and t - self._pacer.entered(placed.end) < -STRAY
+        return self._pacer.tick >= 0 and t - self._pacer.entered(placed.end) < -EARLY
 
     def _follow(self, sound: Sound, t: float) -> None:
         """Move the timeline's offset when sound stays away from its place."""
         if self._pacer.tick < 0:
             return
         late = self._lateness(sound, t)
-        if late < -STRAY:
+        if late < -EARLY:
             early = min(-late, (self.shifted(sound).start - self.end) / SAMPLE_RATE)
             if early > 0:
                 self._move(-early)
@@ -487,4 +497,4 @@ class Place:
     def _move(self, seconds: float) -> None:
         assert self._offset is not None
         self._offset += round(seconds * SAMPLE_RATE)
-        self.moves += 1
+        self.returns += seconds > 0

@@ -30,7 +30,7 @@ from streaming.stats import Stats
 
 log = logging.getLogger("cantar")
 
-MOST_MARGIN = 0.150  # s
+MARGIN = (0.042, 0.150)  # s: the least, with room for what the warm-up did not see, and the most
 LOOK = 0.1  # s: how often a waiting worker looks whether the show is over
 JOIN = 2.0  # s that a worker has to end
 STATUS_EVERY = 1.0  # s
@@ -215,12 +215,20 @@ def warm_up(
     return Warmth(hear_s, draw_s, first)
 
 
-def delay_of(config: LiveConfig, lookahead: int, warmth: Warmth) -> float:
-    """Seconds from sample 1,600·n entering to tick n: one constant for pictures and sound."""
-    margin = config.slack_ms / 1000 + 1.5 * (warmth.hear_s + warmth.draw_s)
+def delay_of(
+    config: LiveConfig, lookahead: int, warmth: Warmth, *, with_sound: bool = True
+) -> float:
+    """Seconds from sample 1,600·n entering to tick n: one constant for pictures and sound.
+
+    With sound it is at least what a whole frame of it takes to come (lookahead 0 asks for less).
+    """
+    least, most = MARGIN
+    slack = config.slack_ms / 1000
+    margin = min(max(slack + 1.5 * (warmth.hear_s + warmth.draw_s), least), most)
     if config.margin_ms is not None:
         margin = config.margin_ms / 1000
-    return lookahead / FRAME_RATE + min(margin, MOST_MARGIN)
+    whole = 1 / FRAME_RATE + 1 / HOP_RATE + slack if with_sound else 0.0
+    return max(lookahead / FRAME_RATE + margin, whole)
 
 
 def run_live(
@@ -247,13 +255,15 @@ def run_live(
         channels = channels_of(source) if isinstance(source, Source) else None
         warmth = warm_up(avatar, channels=channels, pictures=outputs.wants_picture, now=now)
         lookahead = avatar.config.lookahead if channels else 0
+        with_sound = outputs.wants_sound and channels is not None
+        delay = delay_of(config, lookahead, warmth, with_sound=with_sound)
         line = LiveLine(
             avatar,
-            Pacer(delay_of(config, lookahead, warmth), now=now, sleep=sleep),
+            Pacer(delay, now=now, sleep=sleep),
             config=config,
             first=warmth.first,
             channels=channels or 1,
-            with_sound=outputs.wants_sound and channels is not None,
+            with_sound=with_sound,
             now=now,
             draw_small=draw_small,
         )

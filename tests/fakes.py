@@ -235,6 +235,11 @@ class Simulation:
         line.avatar.on_hear = lambda sound: clock.sleep(self._cost)
         line.avatar.on_draw = lambda motion: clock.sleep(self._cost)
         self._cost = 0.0
+        self._blocked = 0.0  # the ticker does nothing before this time
+
+    def block(self, seconds: float) -> None:
+        """The sinks keep the ticker so long; everyone else goes on."""
+        self._blocked = self.clock.t + seconds
 
     def run(
         self, sounds: Iterator[tuple[float, Sound]], until: float = np.inf
@@ -262,7 +267,8 @@ class Simulation:
             self._begin_work()
 
     def _next(self, arrival: tuple[float, Sound] | None) -> tuple[float, str]:
-        events = [(self.line.pacer.due(self.line.pacer.tick + 1), "tick")]
+        due = self.line.pacer.due(self.line.pacer.tick + 1)
+        events = [(max(due, self._blocked), "tick")]
         if arrival is not None:
             events.append((arrival[0], "arrival"))
         if self._hearing is not None:
