@@ -1,0 +1,353 @@
+"""Speech sung on a score: WORLD takes a spoken line apart, a singer's timing and pitch rebuild it.
+
+Vowels begin where their notes begin and consonants come before, as singers do it (Sundberg, The
+Science of the Singing Voice, 1987). Only the middle of a vowel stretches. Voicing comes from the
+phone labels: a pitch tracker's mistakes would turn held vowels into noise. WORLD: Morise, Yokomori
+and Ozawa, IEICE Transactions E99-D(7), 2016.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import butter, sosfilt
+
+from engine.training.songs.voices import F64, SILENCE, MissingEngineError, Speech
+from engine.training.truth import Note, Phone
+
+Rng = np.random.Generator
+
+FRAME = 0.005  # s
+_FRAME_MS = FRAME * 1000
+_FLOOR = 1e-12  # spectral power of nothing
+VOWELS = frozenset("aeiouyøœɛɔəɚɜɝɐɑɒʌæɪʊʏɨʉɯɤᵻä")
+UNVOICED = frozenset("ptkfθsʃhxçχʂɕcʔɸħʈ")
+GLIDING = ("aɪ", "aʊ", "oʊ", "eɪ", "ɔɪ", "ɔø", "ɑʊ")  # these wait on their first vowel
+
+Syllables = list[tuple[Note, ...]]
+
+
+def _world() -> ModuleType:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pkg_resources
+            import pyworld
+    except ImportError as error:
+        raise MissingEngineError(
+            "pyworld is missing: pip install pyworld 'setuptools<81'"
+        ) from error
+    return pyworld
+
+
+@dataclass(frozen=True, slots=True)
+class Singer:
+    """How someone sings, whatever the words.
+
+    warp: formants move up by this factor. vibrato_rate: Hz; vibrato_depth: cents. glide: seconds,
+    the pitch's time constant. breathiness: 0…1 added to aperiodicity. ring: gain - 1 at the
+    singer's formant. tilt: dB per octave above 500 Hz. scoop: chance to begin a note from below.
+    """
+
+    warp: float
+    vibrato_rate: float
+    vibrato_depth: float
+    glide: float
+    breathiness: float
+    ring: float
+    tilt: float
+    scoop: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sung:
+    """wave: [n] float64 at `rate` Hz, beginning at `start` seconds of the score's time.
+
+    phones: in the score's time. pitch: [frames] Hz every FRAME from `start`, 0 where unvoiced.
+    """
+
+    wave: F64
+    rate: int
+    start: float
+    phones: tuple[Phone, ...]
+    pitch: F64
+
+
+@dataclass(frozen=True, slots=True)
+class _Syllable:
+    """Indices of a line's phones."""
+
+    onset: tuple[int, ...]
+    nucleus: int
+    coda: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """A phone's place in the song, seconds; `nucleus` if it is what the note is held on."""
+
+    phone: int
+    start: float
+    end: float
+    nucleus: bool
+    last: bool
+
+
+def is_vowel(label: str) -> bool:
+    """True for labels that can carry a note: vowels, diphthongs, syllabic consonants."""
+    return label[0] in VOWELS or "\u0329" in label
+
+
+def is_voiced(label: str) -> bool:
+    return label != SILENCE and label[0] not in UNVOICED
+
+
+def syllabify(phones: tuple[Phone, ...]) -> list[_Syllable]:
+    """Split a line into syllables, each with one vowel; pauses belong to none.
+
+    Between two vowels one consonant begins the next syllable, two of three or more do.
+    """
+    nuclei = [i for i, phone in enumerate(phones) if is_vowel(phone.label)]
+    syllables, begin = [], 0
+    for k, nucleus in enumerate(nuclei):
+        last = k + 1 == len(nuclei)
+        between = range(nucleus + 1, len(phones) if last else nuclei[k + 1])
+        pauses = [i for i in between if phones[i].label == SILENCE]
+        if pauses:
+            cut = pauses[0]
+        elif last:
+            cut = len(phones)
+        else:
+            cut = between.stop - min(len(between), 2 if len(between) > 2 else 1)
+        onset = tuple(i for i in range(begin, nucleus) if phones[i].label != SILENCE)
+        syllables.append(_Syllable(onset, nucleus, tuple(range(nucleus + 1, cut))))
+        begin = cut
+    return syllables
+
+
+def place(
+    phones: tuple[Phone, ...], syllables: list[_Syllable], score: Syllables
+) -> list[_Segment]:
+    """Give every phone its time on the score; consonants shrink together where notes are dense."""
+
+    def lengths(indices: tuple[int, ...], longest: float) -> list[float]:
+        return [float(np.clip(phones[i].end - phones[i].start, 0.03, longest)) for i in indices]
+
+    segments: list[_Segment] = []
+    squeeze = 1.0
+    for k, (syllable, notes) in enumerate(zip(syllables, score, strict=True)):
+        onset = lengths(syllable.onset, 0.16)
+        start, end = notes[0].start, notes[-1].end
+        at = start - sum(onset) * squeeze
+        for i, length in zip(syllable.onset, onset, strict=True):
+            segments.append(_Segment(i, at, at + length * squeeze, False, False))
+            at += length * squeeze
+        coda = lengths(syllable.coda, 0.14)
+        last = k + 1 == len(syllables)
+        limit = end + 1.0 if last else score[k + 1][0].start
+        need = sum(coda) + (0.0 if last else sum(lengths(syllables[k + 1].onset, 0.16)))
+        shortest = start + max(0.05, 0.4 * (min(end, limit) - start))
+        vowel_end = max(min(end, limit - need), shortest)
+        squeeze = min(1.0, (limit - vowel_end) / need) if need > 0 else 1.0
+        closed = bool(coda) or (not last and vowel_end + need * squeeze > limit - 0.02)
+        segments.append(_Segment(syllable.nucleus, start, vowel_end, True, not closed))
+        at = vowel_end
+        for i, length in zip(syllable.coda, coda, strict=True):
+            segments.append(_Segment(i, at, at + length * squeeze, False, False))
+            at += length * squeeze
+    return segments
+
+
+def _analyse(speech: Speech) -> tuple[F64, F64, F64]:
+    """Speech → pitch [frames], envelope [frames, bins], aperiodicity [frames, bins]."""
+    world = _world()
+    wave, rate = np.ascontiguousarray(speech.wave), speech.rate
+    pitch, times = world.dio(wave, rate, f0_floor=60, f0_ceil=420, frame_period=_FRAME_MS)
+    pitch = world.stonemask(wave, pitch, times, rate)
+    found = pitch > 0
+    frames = np.arange(len(pitch))
+    filled = (
+        np.interp(frames, frames[found], pitch[found])
+        if found.any()
+        else np.full(len(pitch), 150.0)
+    )
+    voiced = np.zeros(len(pitch), bool)
+    for phone in speech.phones:
+        if is_voiced(phone.label):
+            voiced |= (times >= phone.start) & (times < phone.end)
+    pitch = np.where(voiced, filled, 0.0)
+    envelope = world.cheaptrick(wave, pitch, times, rate)
+    return pitch, envelope, world.d4c(wave, pitch, times, rate, threshold=0.0)
+
+
+def pitch_curve(rng: Rng, score: Syllables, singer: Singer, start: float, frames: int) -> F64:
+    """MIDI pitch [frames] every FRAME: a damped spring follows the notes; long ones shake late."""
+    times = start + np.arange(frames) * FRAME
+    notes = [note for syllable in score for note in syllable]
+    target = np.full(frames, notes[0].midi)
+    for note in notes:
+        target[times >= note.start - 0.03] = note.midi
+    frequency, damping = 1 / singer.glide, 0.75
+    curve, value, speed = np.empty(frames), target[0], 0.0
+    for i, goal in enumerate(target):
+        speed += (frequency**2 * (goal - value) - 2 * damping * frequency * speed) * FRAME
+        value += speed * FRAME
+        curve[i] = value
+    for note in notes:
+        length = note.end - note.start
+        if length > 0.25 and rng.random() < singer.scoop:
+            past = times - note.start
+            depth, slope = rng.uniform(0.8, 2.5), rng.uniform(0.03, 0.06)
+            curve -= np.where(
+                (past > -0.06) & (past < length), depth * np.exp(-np.maximum(past, 0) / slope), 0
+            )
+        if length > 0.35:
+            onset = note.start + rng.uniform(0.15, 0.3) * min(length, 1.5)
+            inside = (times >= onset) & (times < note.end)
+            past = times[inside] - onset
+            swell = np.clip(past / 0.3, 0, 1) * np.clip((note.end - times[inside]) / 0.08, 0, 1)
+            wander = gaussian_filter1d(rng.normal(0, 1, len(past)), 20) if len(past) else past
+            phase = 2 * np.pi * np.cumsum(singer.vibrato_rate * (1 + 0.3 * wander)) * FRAME
+            curve[inside] += (
+                singer.vibrato_depth / 100 * rng.uniform(0.7, 1.3) * swell * np.sin(phase)
+            )
+    drift = gaussian_filter1d(rng.normal(0, 1, frames), 40)
+    jitter = gaussian_filter1d(rng.normal(0, 1, frames), 2)
+    return curve + 0.10 * drift / (np.abs(drift).max() + 1e-9) + 0.025 * jitter
+
+
+def _source(rng: Rng, speech: Speech, segment: _Segment, times: np.ndarray) -> F64:
+    """Where in the speech (s) each of a segment's song `times` comes from.
+
+    A held vowel keeps its first and last 70 ms and lingers in the middle with a slow wander.
+    """
+    phone = speech.phones[segment.phone]
+    spoken, sung = phone.end - phone.start, segment.end - segment.start
+    past = times - segment.start
+    if not segment.nucleus or sung <= spoken:
+        return phone.start + past / sung * spoken
+    edge = min(0.35 * spoken, 0.07)
+    middle = (past >= edge) & (past <= sung - edge)
+    source = np.where(past < edge, phone.start + past, phone.end - (sung - past))
+    along = (past[middle] - edge) / max(sung - 2 * edge, 1e-6)
+    wander = np.cumsum(rng.normal(0, 0.0012, len(along))) * np.sin(np.pi * along)
+    bend = along ** (2.4 if phone.label in GLIDING else 1.0)
+    source[middle] = np.clip(
+        phone.start + edge + (spoken - 2 * edge) * bend + wander, phone.start, phone.end
+    )
+    return source
+
+
+def _between(frames: F64, at: F64) -> F64:
+    """Rows of `frames` at fractional places `at`."""
+    low = np.minimum(at.astype(int), len(frames) - 2)
+    share = (at - low)[:, None]
+    return frames[low] * (1 - share) + frames[low + 1] * share
+
+
+def _warp(envelope: F64, factor: float) -> F64:
+    """Stretch the frequency axis; factor > 1 is a shorter vocal tract."""
+    bins = envelope.shape[1]
+    at = np.clip(
+        np.arange(bins) / factor, 0, 0.94 * bins
+    )  # the last bins are the anti-alias filter
+    low = np.minimum(at.astype(int), bins - 2)
+    return envelope[:, low] * (1 - (at - low)) + envelope[:, low + 1] * (at - low)
+
+
+def _colour(singer: Singer, rate: int, bins: int) -> F64:
+    """Power gain [bins] of a singer's formant near 3 kHz and a spectral tilt."""
+    frequency = np.linspace(0, rate / 2, bins)
+    ring = 1 + singer.ring * np.exp(-(((frequency - 3000) / 500) ** 2))
+    octaves = np.log2(np.maximum(frequency, 500) / 500)
+    return ring * 10 ** (singer.tilt * np.minimum(octaves, 3.5) / 10)
+
+
+def _loudness(
+    segments: list[_Segment], phones: tuple[Phone, ...], envelope: F64, times: np.ndarray
+) -> F64:
+    """Amplitude gain [frames]: vowels hold their level and let go gently before a silence."""
+    level = np.sqrt(envelope.mean(1))
+    gain = np.ones(len(times))
+    loudest = [
+        np.percentile(level[inside], 80)
+        for segment in segments
+        if segment.nucleus and (inside := (times >= segment.start) & (times < segment.end)).any()
+    ]
+    usual = float(np.median(loudest)) if loudest else 1.0
+    for segment in segments:
+        held = np.flatnonzero((times >= segment.start) & (times < segment.end))
+        if len(held) < 3 or not is_vowel(phones[segment.phone].label):
+            continue
+        reference = np.percentile(level[held], 80)
+        even = np.clip((usual / max(reference, 1e-9)) ** 0.4, 0.6, 1.7)
+        gain[held] = np.clip(reference / np.maximum(level[held], 1e-9), 0.5, 2.0) * even
+        if segment.last:
+            release = min(0.12, 0.35 * (segment.end - segment.start))
+            gain[held] *= np.clip((segment.end - times[held]) / release, 0.05, 1)
+    return gaussian_filter1d(gain, 2.5)
+
+
+def sing(rng: Rng, speech: Speech, score: Syllables, singer: Singer) -> Sung:
+    """Sing a spoken line: one entry of `score` per syllable, each a note or more (a melisma).
+
+    Syllables beyond the score stay unsung. Raises ValueError when there are fewer than entries.
+    """
+    phones = speech.phones
+    syllables = syllabify(phones)
+    if len(syllables) < len(score) or not score:
+        raise ValueError(f"{len(score)} notes for {len(syllables)} syllables")
+    segments = place(phones, syllables[: len(score)], score)
+    start = segments[0].start - 0.05
+    frames = int((segments[-1].end + 0.15 - start) / FRAME) + 1
+    times = start + np.arange(frames) * FRAME
+
+    spoken_pitch, spoken_envelope, spoken_aperiodicity = _analyse(speech)
+    source = np.full(frames, -1.0)
+    voiced = np.zeros(frames, bool)
+    steady = np.zeros(frames, bool)
+    for segment in segments:
+        inside = (times >= segment.start) & (times < segment.end)
+        source[inside] = _source(rng, speech, segment, times[inside])
+        voiced[inside] = is_voiced(phones[segment.phone].label)
+        steady[inside] = segment.nucleus
+    said = source >= 0
+    at = np.clip(source[said] / FRAME, 0, len(spoken_pitch) - 1.001)
+    envelope = np.full((frames, spoken_envelope.shape[1]), _FLOOR)
+    aperiodicity = np.ones_like(envelope)
+    envelope[said] = np.exp(_between(np.log(spoken_envelope + 1e-16), at))
+    aperiodicity[said] = _between(spoken_aperiodicity, at)
+
+    gain = _loudness(segments, phones, envelope, times)
+    pitch = 440 * 2 ** ((pitch_curve(rng, score, singer, start, frames) - 69) / 12)
+    pitch[~voiced] = 0
+    envelope = np.maximum(_warp(envelope, singer.warp), 1e-16)
+    envelope *= gain[:, None] ** 2 * _colour(singer, speech.rate, envelope.shape[1])
+    aperiodicity = _warp(aperiodicity, singer.warp)
+    aperiodicity[steady] *= 0.8  # a sung tone is cleaner than a spoken one
+    aperiodicity = np.clip(aperiodicity + singer.breathiness * voiced[:, None], 1e-6, 1)
+    spectra = (np.ascontiguousarray(x) for x in (envelope, aperiodicity))
+    wave = _world().synthesize(pitch, *spectra, speech.rate, _FRAME_MS)
+    spoken = tuple(Phone(phones[s.phone].label, s.start, s.end) for s in segments)
+    return Sung(wave, speech.rate, start, spoken, pitch)
+
+
+def breathe(rng: Rng, length: float, rate: int) -> F64:
+    """An audible breath in, `length` seconds at `rate` Hz, peak 1."""
+    count = int(length * rate)
+    noise = rng.normal(0, 1, count)
+    sound = 0.3 * noise
+    for low, high, share in ((350, 700, 0.5), (1300, 2100, 1.0), (2700, 4200, 0.7)):
+        scale = rng.uniform(0.85, 1.2)
+        band = butter(
+            2, [low * scale, min(high * scale, 0.48 * rate)], "bandpass", fs=rate, output="sos"
+        )
+        sound = sound + share * 2 * sosfilt(band, noise)
+    sound = sosfilt(butter(1, 400, "highpass", fs=rate, output="sos"), sound)
+    along = np.linspace(0, 1, count)
+    swell = np.sin(np.pi * along ** rng.uniform(0.6, 1.5)) ** 2
+    sound *= swell
+    return sound / (np.abs(sound).max() + 1e-9)
