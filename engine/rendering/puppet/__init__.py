@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from engine.avatar import RendererConfig
 from engine.rendering.identity import Identity
 from engine.rendering.puppet.body import BodyArt
@@ -11,9 +14,16 @@ from engine.rendering.puppet.expression import express
 from engine.rendering.puppet.face import FaceArt
 from engine.rendering.puppet.hair import HairArt, cast
 from engine.rendering.puppet.headset import HeadsetArt
-from engine.rendering.puppet.rig import body_pose, head_pose
+from engine.rendering.puppet.rig import body_pose, head_pose, soft_hold
 from engine.rendering.puppet.stage import Stage
 from engine.signals import Motion, Picture
+
+SWING_LIMIT = 0.8  # radians
+
+
+def finite(values: ArrayLike) -> NDArray[np.float64]:
+    """Numbers as they are, anything else as rest: one bad frame must not break the show."""
+    return np.nan_to_num(np.asarray(values, np.float64), posinf=0.0, neginf=0.0)
 
 
 class Puppet:
@@ -45,9 +55,10 @@ class Puppet:
 
     def _paint(self, canvas: Any, motion: Motion) -> None:
         """Back to front. One order holds for every turn of the head."""
-        pose = head_pose(motion.head)
-        body = body_pose(motion.head, motion.body, float(motion.breath))
-        swing = (float(motion.hair[0]), float(motion.hair[1]))
+        turn, breath = finite(motion.head), finite(motion.breath)
+        pose, body = head_pose(turn), body_pose(turn, finite(motion.body), float(breath))
+        sideways, forwards = finite(motion.hair).tolist()
+        swing = soft_hold(sideways, SWING_LIMIT), soft_hold(forwards, SWING_LIMIT)
         expression = express(motion)
         hair, face, torso, headset = self.hair, self.face, self.body, self.headset
         laid = {name: hair.lay(name, pose, body, swing) for name in hair.layers}

@@ -90,7 +90,7 @@ class Expression:
 
 def express(motion: Motion) -> Expression:
     """Read one motion."""
-    values = np.clip(np.nan_to_num(motion.blendshapes), 0.0, 1.0).tolist()
+    values = np.clip(np.nan_to_num(motion.blendshapes, posinf=0.0), 0.0, 1.0).tolist()
     b = dict(zip(ARKIT, values, strict=True))
     jaw = b["jawOpen"]
     return Expression(
@@ -122,14 +122,15 @@ def _eye(b: dict[str, float], side: str, motion: Motion) -> Eye:
         squint=min(1.0, squint + 0.55 * cheek),
         happy=min(1.0, 1.5 * smiling),
         look=(
-            _held(float(motion.gaze[0]) + LOOK * across),
-            _held(float(motion.gaze[1]) + LOOK * upwards),
+            _held(motion.gaze[0], LOOK * across),
+            _held(motion.gaze[1], LOOK * upwards),
         ),
     )
 
 
-def _held(angle: float) -> float:
-    """Gaze bent softly into what the eyelids leave room for."""
+def _held(gaze: float, more: float) -> float:
+    """Gaze and what the eyeLook shapes add, bent softly into what the eyelids leave room for."""
+    angle = (float(gaze) if math.isfinite(gaze) else 0.0) + more
     return GAZE_LIMIT * math.tanh(angle / GAZE_LIMIT)
 
 
@@ -153,17 +154,17 @@ def _mouth(b: dict[str, float]) -> Mouth:
     drop = tuple(5.5 * b["mouthLowerDown" + s] for s in sides)
     press = 0.5 * (b["mouthPressLeft"] + b["mouthPressRight"])
     bite = roll_low * (1.0 - roll_up) * max(0.0, 1.0 - 2.0 * opened) * (1.0 - press)
-    shut = max(press, min(roll_low, roll_up))
+    shut = max(press, min(roll_low, roll_up), 0.8 * max(0.0, b["mouthClose"] - b["jawOpen"]))
     narrow = max(0.0, 1.0 - 0.62 * pucker - 0.36 * funnel - 0.10 * opened)
     top = -(
         5.0 * opened
         + funnel * (3.5 + 3.0 * opened)
         + pucker * (0.6 + 8.0 * min(opened, 0.25))
-        + 5.5 * bite
+        + 6.5 * bite
     )
     top -= 2.4 * b["mouthShrugUpper"] + 1.0 * b["mouthShrugLower"] - 1.5 * roll_up
     bottom = (
-        30.0 * opened**0.9 * (1.0 - 0.45 * pucker)
+        33.0 * opened**0.9 * (1.0 - 0.45 * pucker)
         + funnel * 4.5
         + pucker * (0.6 + 8.0 * min(opened, 0.25))
     )
@@ -193,11 +194,11 @@ def _mouth(b: dict[str, float]) -> Mouth:
         drop=(drop[0], drop[1]),
         roundness=roundness,
         lips=(
-            max(0.0, (2.0 + 3.0 * pucker + 1.6 * funnel) * (1.0 - 0.9 * max(roll_up, 0.8 * press))),
+            max(0.0, (2.0 + 3.0 * pucker + 1.6 * funnel) * (1.0 - 0.9 * max(roll_up, 0.8 * shut))),
             max(
                 0.0,
                 (3.0 + 3.2 * pucker + 1.8 * funnel + b["jawForward"] + 3.0 * bite)
-                * (1.0 - 0.9 * max(roll_low * (1.0 - bite), 0.8 * press)),
+                * (1.0 - 0.9 * max(roll_low * (1.0 - bite), 0.8 * shut)),
             )
             + 1.6 * b["mouthShrugLower"],
         ),

@@ -27,6 +27,7 @@ EYE = (45.5, 15.0)  # middle of the viewer's right eye
 SOCKET = 13.0  # units the eyes lie behind the face's surface
 BROW = (46.0, -25.0)
 MOUTH = 81.0
+MOUTH_SIZE = 1.12
 NOSE = 43.0
 CHEEK = (54.0, 54.0)
 
@@ -136,6 +137,7 @@ class FaceArt:
         canvas.save()
         slope = (0.0, (face_depth(0.0, y + 8.0) - face_depth(0.0, y - 8.0)) / 16.0)
         canvas.concat(skia_matrix(pose.decal(0.0, y, face_depth(0.0, y) + 3.0, slope)))
+        canvas.scale(MOUTH_SIZE, MOUTH_SIZE)
         self.mouth.draw(canvas, expression.mouth)
         canvas.restore()
 

@@ -170,7 +170,7 @@ def skia_matrix(m: NDArray) -> skia.Matrix:
     return matrix
 
 
-def head_pose(head: NDArray[np.float32]) -> Pose:
+def head_pose(head: F64) -> Pose:
     """Pose of the skull from `Motion.head`; angles beyond what can be drawn are softly held."""
     yaw, pitch, roll, x, y, z = (float(v) for v in head)
     matrix = rotation(
@@ -179,7 +179,7 @@ def head_pose(head: NDArray[np.float32]) -> Pose:
     return Pose(matrix, NECK, _shift(x, y, z))
 
 
-def body_pose(head: NDArray[np.float32], body: NDArray[np.float32], breath: float) -> Pose:
+def body_pose(head: F64, body: F64, breath: float) -> Pose:
     """Pose of the shoulders: turned by `Motion.body`, moved by part of the head's shift."""
     yaw, pitch, roll = (soft_hold(float(v), 0.5) for v in body)
     x, y, z = (float(v) for v in head[3:])
