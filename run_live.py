@@ -17,11 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:  # nothing heavy is imported before it is needed: --help answers at once
     from engine.signals import Motion, Picture
     from streaming.line import ShowConfig
+    from streaming.live import Warmth
     from streaming.ports import MotionSource, Sink, Source
     from streaming.schemes import SinkFormat
 
@@ -225,23 +226,50 @@ def _run(args: argparse.Namespace) -> int:
     specs = args.output or [_default_output(args)]
     live = args.realtime or any(spec.partition(":")[0] in LIVE_OUTPUTS for spec in specs)
     fmt = _format(args, config)
-    from streaming import schemes
+    from streaming.schemes import check_sinks
 
-    schemes.check_sinks(specs, fmt)
-    source = schemes.open_source(args.input, args.voice, args.backing, seconds=seconds)
-    try:
-        live = live or getattr(source, "realtime", False)
-        if not live and args.input == "silence" and seconds is None:
-            raise UsageError(
-                "silence never ends: give --seconds N, or --realtime and stop it yourself"
-            )
+    check_sinks(specs, fmt)
+    if not live and args.input == "silence" and seconds is None:
+        raise UsageError("silence never ends: give --seconds N, or --realtime and Ctrl-C")
+    if _is_microphone(args.input):  # it records from the moment it is opened: load everything first
         avatar = _avatar(config)
-        sinks = _open_sinks(specs, _format(args, config, source))
+        warmth = _warm_up(avatar)
+        source = _open_source(args, seconds)
+    else:
+        source = _open_source(args, seconds)
+        avatar, warmth = _closing(source, lambda: _avatar(config)), None
+    sinks = _closing(source, lambda: _open_sinks(specs, _format(args, config, source)))
+    if live or _is_microphone(args.input):
+        return _show_live(avatar, source, sinks, config, warmth)
+    return _render(avatar, source, sinks, specs)
+
+
+def _is_microphone(spec: str | None) -> bool:
+    return spec is not None and spec.partition(":")[0] == "mic"
+
+
+def _open_source(args: argparse.Namespace, seconds: float | None) -> Source | MotionSource:
+    from streaming.schemes import open_source
+
+    return open_source(args.input, args.voice, args.backing, seconds=seconds)
+
+
+def _warm_up(avatar: Any) -> Warmth:
+    from streaming.live import warm_up
+
+    return warm_up(avatar, channels=1, pictures=True)
+
+
+T = TypeVar("T")
+
+
+def _closing(source: Source | MotionSource, make: Callable[[], T]) -> T:
+    """What `make` gives; when it fails, the source is closed first."""
+    try:
+        return make()
     except BaseException:
         source.close()
         raise
-    show = _show_live if live else _render
-    return show(avatar, source, sinks, config, specs)
 
 
 def _list_avatars() -> int:
@@ -314,7 +342,6 @@ def _render(
     avatar: Any,
     source: Source | MotionSource,
     sinks: Sequence[Sink],
-    config: ShowConfig,
     specs: Sequence[str],
 ) -> int:
     """To file, as fast as it goes, with a progress bar; says where it went."""
@@ -408,7 +435,7 @@ def _show_live(
     source: Source | MotionSource,
     sinks: Sequence[Sink],
     config: ShowConfig,
-    specs: Sequence[str],
+    warmth: Warmth | None,
 ) -> int:
     """Live, with one status line, and a summary at the end."""
     from streaming.live import run_live, stop_on_signals
@@ -424,6 +451,7 @@ def _show_live(
                 config.live,
                 stopped=stopped,
                 status=status.show,
+                warmth=warmth,
                 draw_small=_half_size(config),
             )
     finally:

@@ -36,12 +36,16 @@ from streaming.stats import Stats
 
 log = logging.getLogger("cantar")
 
-SPARE = 4  # motions and pictures that may wait for their tick beyond those of the delay itself
+SPARE = 2  # motions and pictures that may wait for their tick beyond those of the delay itself
 SHELF = 64  # frames of motion that may wait for their tick
 ARRIVALS = 256  # frames whose arrival is remembered
 BACKLOG = 2 * FRAME_RATE  # frames that slow sinks may be behind before some are passed over
 HEARD_S = 4.0  # s of full-band sound that may wait for its picture
 BUSY = 0.75  # share of its time that drawing must take before the ladder blames it
+REGULAR = 0.030  # s from a sample's instant to its arrival that the delay has room for
+MOST_EXTRA = (
+    0.10  # s that the delay may grow before the first tick for a source that comes in gulps
+)
 EARLY = 0.06  # s: sound that comes so much before its time is a device's backlog
 STRAY = 0.10  # s: sound that comes so much after its time …
 AWAY = 0.50  # … for so long, or …
@@ -60,7 +64,7 @@ class LiveConfig:
     """
 
     ring_ms: float = 200.0
-    slack_ms: float = 20.0
+    slack_ms: float = 10.0
     margin_ms: float | None = None
     ladder: bool = True
 
@@ -251,7 +255,7 @@ class LiveLine:
         self.avatar, self.pacer = avatar, pacer
         self.stats = Stats()
         self.ring = Ring(config.ring_ms)
-        ahead = ceil(pacer.delay * FRAME_RATE) + SPARE
+        ahead = ceil((pacer.delay + MOST_EXTRA) * FRAME_RATE) + SPARE
         self.motions: Latest[Motion] = Latest(ahead)
         self.pictures: Latest[Picture] = Latest(ahead)
         self.sound = DelayLine(channels, HEARD_S) if with_sound else None
@@ -259,6 +263,8 @@ class LiveLine:
         self.frames: int | None = None  # in all, known when the source has ended
         self.stats.ring_capacity = self.ring.capacity
         self._now = now
+        self._delay = pacer.delay
+        self._opening: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)  # start, when it came
         self._draw_small = draw_small
         self._draw_s = 0.0  # s a picture takes, smoothed
         self._hear_s = 0.0  # s spent since the last motion
@@ -279,12 +285,24 @@ class LiveLine:
         placed = self.place(sound, t)
         if placed is None:
             return
+        if self.pacer.tick < 0:
+            self._make_room(placed, t)
         first = -(-placed.start // FRAME)
         for frame in range(first, -(-placed.end // FRAME)):
             self._arrived[frame % ARRIVALS] = (frame, t)
         self.ring.push(placed)
         if self.sound is not None:
             self.sound.append(placed)
+
+    def _make_room(self, sound: Sound, t: float) -> None:
+        """Before the first tick: lengthen the delay for a source that comes in long gulps.
+
+        The constant from then on; without it the sound of a frame would leave unfinished.
+        """
+        self._opening.append((sound.start, t))
+        waits = (came - self.pacer.entered(start) for start, came in self._opening)
+        extra = min(max(0.0, max(waits) - REGULAR), MOST_EXTRA)
+        self.pacer.delay = self._delay + extra
 
     def on_silence(self, sound: Sound) -> None:
         """Silence after the end, which completes the last frames."""
@@ -419,6 +437,7 @@ class LiveLine:
         stats.gaps = self.ring.gaps
         stats.replaced = self.motions.replaced + self.pictures.replaced
         stats.missed, stats.realigned = self.pacer.skipped, self.place.returns
+        stats.sound_late = 0 if self.sound is None else self.sound.late
         stats.level, stats.steps = self.ladder.level, self.ladder.told
 
     # -- ending

@@ -23,7 +23,7 @@ from engine.motion.resting import neutral
 from engine.signals import Motion, Picture, Sound
 from engine.timeline import FRAME_RATE, HOP, HOP_RATE
 from streaming.clock import Paced, Pacer
-from streaming.line import Frame, LiveConfig, LiveLine, Singer, Tail, channels_of, sing
+from streaming.line import REGULAR, Frame, LiveConfig, LiveLine, Singer, Tail, channels_of, sing
 from streaming.ports import MotionSource, Sink, Source, UserError
 from streaming.preview import ShowOver
 from streaming.stats import Stats
@@ -227,7 +227,7 @@ def delay_of(
     margin = min(max(slack + 1.5 * (warmth.hear_s + warmth.draw_s), least), most)
     if config.margin_ms is not None:
         margin = config.margin_ms / 1000
-    whole = 1 / FRAME_RATE + 1 / HOP_RATE + slack if with_sound else 0.0
+    whole = 1 / FRAME_RATE + REGULAR if with_sound else 0.0
     return max(lookahead / FRAME_RATE + margin, whole)
 
 
@@ -239,6 +239,7 @@ def run_live(
     *,
     stopped: Callable[[], bool] = lambda: False,
     status: Callable[[str], None] = lambda line: None,
+    warmth: Warmth | None = None,
     draw_small: Callable[[Motion], Picture] | None = None,
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -246,14 +247,17 @@ def run_live(
     """Run a live show to its end, or until `stopped()`; return what happened.
 
     A source that answers at once is played at the pace of the clock. `status` gets one line a
-    second. The sinks are written from the calling thread, 30 times a second. Source and sinks are
-    closed in any case. Raises UserError as source and sinks do, and WorkerError.
+    second. `warmth`: from a `warm_up` that was made already. The sinks are written from the calling
+    thread, 30 times a second. Source and sinks are closed in any case. Raises UserError as source
+    and sinks do, and WorkerError.
     """
     config = config or LiveConfig()
     outputs = Outputs(sinks)
     try:
         channels = channels_of(source) if isinstance(source, Source) else None
-        warmth = warm_up(avatar, channels=channels, pictures=outputs.wants_picture, now=now)
+        warmth = warmth or warm_up(
+            avatar, channels=channels, pictures=outputs.wants_picture, now=now
+        )
         lookahead = avatar.config.lookahead if channels else 0
         with_sound = outputs.wants_sound and channels is not None
         delay = delay_of(config, lookahead, warmth, with_sound=with_sound)

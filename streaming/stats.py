@@ -58,12 +58,13 @@ class Stats:
     """What happened in a show. Written by the line, one writer per field.
 
     lateness: from sample 1,600·n entering the ring to picture n published, for pictures published
-    on their own tick. hear: per frame of sound. draw: per picture. frames: given to the sinks.
-    shown: of those, with their own picture. skipped: with an older picture though somebody sang.
-    rested: with the resting face, since no sound came. lost: passed over, since the sinks were too
-    slow. realigned: times the timeline jumped since the source had been away. replaced, gaps:
-    counted by the hand-overs. missed: ticks that came too late. ring in samples. level: of the
-    overload ladder.
+    on their own tick. hear: per frame of sound. draw: per picture.
+    frames: given to the sinks. shown: of those, with their own picture. skipped: with an older
+    picture though somebody sang. rested: with the resting face, since no sound came. lost: passed
+    over, since the sinks were too slow. sound_late: samples that came after their frame had left.
+    realigned: times that sound came back after its source had been away. replaced, gaps: counted
+    by the hand-overs. missed: ticks that came too late. ring in samples. level: of the overload
+    ladder.
     """
 
     def __init__(self) -> None:
@@ -75,6 +76,7 @@ class Stats:
         self.skipped = 0
         self.rested = 0
         self.lost = 0
+        self.sound_late = 0
         self.realigned = 0
         self.replaced = 0
         self.missed = 0
@@ -130,6 +132,8 @@ class Stats:
         ]
         if self.lost:
             lines.append(f"lost     {self.lost} frames: the outputs were too slow")
+        if self.sound_late:
+            lines.append(f"sound    {_ms(self.sound_late):.0f} ms came too late for its frame")
         if self.realigned:
             lines.append(f"away     the source was away {self.realigned} times")
         return "\n".join(lines + [f"overload {step}" for step in self.steps])
