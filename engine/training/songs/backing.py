@@ -123,7 +123,7 @@ def render(part: Part, samples: int, rate: int) -> F64:
     return np.pad(wave, ((0, max(0, samples - len(wave))), (0, 0)))[:samples].T
 
 
-def _comp(part: Part, bar: int, style: int, chord: list[int], force: float) -> None:
+def comp(part: Part, bar: int, style: int, chord: list[int], force: float) -> None:
     """Chords in one of six manners."""
     metre, at = part.harmony.metre, bar * part.harmony.metre
     loud = 55.0 + 30 * force
@@ -150,7 +150,7 @@ def _comp(part: Part, bar: int, style: int, chord: list[int], force: float) -> N
             part.note(0, at + i / 4, 0.3, chord[(i * 2) % len(chord)] + 12 * (i // 2 % 2), loud - 6)
 
 
-def _bass(part: Part, bar: int, style: int, force: float) -> None:
+def bass(part: Part, bar: int, style: int, force: float) -> None:
     """Bass: roots, fifths, eighths or a walk."""
     harmony = part.harmony
     root = harmony.chord(bar)[0] - 24
@@ -171,7 +171,7 @@ def _bass(part: Part, bar: int, style: int, force: float) -> None:
             part.note(1, at + place, length, root, loud)
 
 
-def _drums(part: Part, bar: int, style: int, force: float, rng: Rng) -> None:
+def drum_bar(part: Part, bar: int, style: int, force: float, rng: Rng) -> None:
     """Drums; the kick lands exactly on the beats it is played on."""
     metre, at = part.harmony.metre, bar * part.harmony.metre
     loud = 70 + 40 * force
@@ -221,16 +221,16 @@ def write_band(rng: Rng, harmony: Harmony, sections: list[Section], drums: bool)
     for section in sections:
         for bar in range(section.first, section.end):
             chord = harmony.chord(bar, seventh)
-            _comp(part, bar, styles["comp"], chord, section.force)
+            comp(part, bar, styles["comp"], chord, section.force)
             if section.force >= bass_from:
-                _bass(part, bar, styles["bass"], section.force)
+                bass(part, bar, styles["bass"], section.force)
             if section.force >= pad_from:
                 for pitch in chord[:3]:
                     part.note(
                         2, bar * harmony.metre, harmony.metre - 0.05, pitch, 40 + 25 * section.force
                     )
             if drums and section.force >= drums_from:
-                _drums(part, bar, styles["drums"], section.force, rng)
+                drum_bar(part, bar, styles["drums"], section.force, rng)
     return part
 
 

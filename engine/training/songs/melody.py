@@ -57,7 +57,7 @@ def write_phrase(
         left = longest - (at - first_beat) * beat
         last = k == syllables - 1 or left < manner.held + 0.6
         length = float(rng.choice(lengths, p=chances))
-        while length * beat < SHORTEST:
+        while harmony.at(at + length) - harmony.at(at) < SHORTEST:
             length *= 2
         if last:
             length = max(np.ceil(manner.held / beat * 2) / 2, 1.0)

@@ -122,6 +122,7 @@ def syllabify(phones: tuple[Phone, ...]) -> list[_Syllable]:
             cut = len(phones)
         else:
             cut = between.stop - min(len(between), 2 if len(between) > 2 else 1)
+            cut += cut < between.stop and phones[cut].label == "ŋ"  # which begins no syllable
         onset = tuple(i for i in range(begin, nucleus) if phones[i].label != SILENCE)
         syllables.append(_Syllable(onset, nucleus, tuple(range(nucleus + 1, cut))))
         begin = cut
@@ -149,7 +150,8 @@ def place(
         last = k + 1 == len(syllables)
         limit = end + 1.0 if last else score[k + 1][0].start
         need = sum(coda) + (0.0 if last else sum(lengths(syllables[k + 1].onset, 0.16)))
-        shortest = start + max(0.05, 0.4 * (min(end, limit) - start))
+        span = min(end, limit) - start
+        shortest = start + max(min(0.05, 0.6 * span), 0.4 * span)
         vowel_end = max(min(end, limit - need), shortest)
         squeeze = min(1.0, (limit - vowel_end) / need) if need > 0 else 1.0
         closed = bool(coda) or (not last and vowel_end + need * squeeze > limit - 0.02)
