@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.config import PRESETS, ConfigError, presets, read
@@ -138,12 +138,14 @@ def test_what_has_no_default_must_be_there(tmp_path):
     assert read(Outer, write(tmp_path, "inner: {size: 3, rate: 2}\n")).inner == Inner(3, 2.0)
 
 
+@settings(deadline=None)  # this machine may be busy
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_any_override_reads_or_is_a_config_error(key, value):
     with suppress(ConfigError):
         read(ShowConfig, None, [f"{key}={value}"])
 
 
+@settings(deadline=None)  # this machine may be busy
 @given(st.text(max_size=30))
 def test_any_text_for_a_number_reads_as_one_or_is_a_config_error(value):
     with suppress(ConfigError):

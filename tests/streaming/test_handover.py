@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.signals import Sound
@@ -24,6 +24,7 @@ def motion(frame):
 # ---- Ring
 
 
+@settings(deadline=None)  # this machine may be busy
 @given(
     st.lists(
         st.one_of(
@@ -167,6 +168,7 @@ def test_take_until_leaves_what_is_early():
     assert latest.take_until(6).frame == 6
 
 
+@settings(deadline=None)  # this machine may be busy
 @given(st.integers(1, 5), st.lists(st.integers(0, 3), max_size=60))
 def test_latest_never_holds_more_than_its_depth_and_counts_the_rest(depth, steps):
     latest, put, taken = Latest(depth=depth), 0, 0
@@ -182,6 +184,7 @@ def test_latest_never_holds_more_than_its_depth_and_counts_the_rest(depth, steps
 # ---- DelayLine
 
 
+@settings(deadline=None)  # this machine may be busy
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=20), st.integers(0, 4))
 def test_delay_line_gives_every_sample_at_its_place_in_any_chunking(sizes, ahead):
     line, at, frame = DelayLine(2, 2.0), 0, 0
@@ -241,6 +244,7 @@ def test_mono_is_given_to_both_channels_and_other_counts_are_refused():
 # ---- cutting and joining
 
 
+@settings(deadline=None)  # this machine may be busy
 @given(st.integers(0, 300), st.integers(0, 300), st.integers(1, 200))
 def test_cut_and_join(a, b, n):
     sound = Sound(indexed(100, n).samples, 100, np.zeros((2, n), np.float32))
