@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from engine.avatar import RendererConfig
 from engine.motion.blendshapes import INDEX
@@ -122,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--avatar", default="lumi")
     parser.add_argument("--out", type=Path, default=Path("docs/looks"))
-    parser.add_argument("--cell", type=int, default=256, help="pixels of one picture")
+    parser.add_argument("--cell", type=int, default=320, help="pixels of one picture")
     parser.add_argument("--columns", type=int, default=6)
     parser.add_argument("--background", default="scene")
     parser.add_argument("--framing", default="bust", choices=("bust", "face"))
@@ -137,7 +138,8 @@ def main() -> None:
     picture = sheet(options.avatar, config, options.columns, options.only)
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"{Path(options.avatar).name}.png"
-    cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    few = Image.fromarray(picture).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
     print(f"{path}: {picture.shape[1]}x{picture.shape[0]}, {path.stat().st_size // 1024} KB")
 
 

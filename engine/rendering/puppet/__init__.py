@@ -65,7 +65,6 @@ class Puppet:
         outline, neck = face.outline(pose, expression), torso.neck(pose, body)
 
         hair.layer(canvas, "back", laid["back"], pose)
-        headset.band_behind(canvas, pose)
         hair.cap(canvas, pose)
         hair.layer(canvas, "sides", laid["sides"], pose)
         torso.torso(canvas, body)
@@ -84,7 +83,7 @@ class Puppet:
         hair.ahoge(canvas, pose, swing)
         hair.layer(canvas, "fringe", laid["fringe"], pose)
         hair.gloss(canvas, pose, body, swing)
-        headset.band_before(canvas, pose)
+        headset.headband(canvas, pose, hair.skull(pose))
         headset.cups(canvas, pose, outline)
         headset.microphone(canvas, pose, expression.chin[1], outline)
         face.both_brows(canvas, pose, expression)

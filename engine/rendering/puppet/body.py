@@ -91,23 +91,26 @@ class BodyArt:
             self._hoodie(canvas, body)
 
     def _sailor(self, canvas: Any, body: Pose) -> None:
-        self._bib(canvas, body, 272.0)
+        self._bib(canvas, body, 252.0)
         for side in (-1.0, 1.0):
-            self._flap(canvas, body, side, COLLAR, COLLAR_INNER)
+            flap = self._flap(canvas, body, side, COLLAR, COLLAR_INNER)
             stripe = np.array(COLLAR[1:], float) * (0.93 * side, 1.0, 1.0) - (0.0, 9.0, -2.0)
-            canvas.drawPath(curve(body.flat(stripe[1:-1])), self.trim)
+            canvas.save()
+            canvas.clipPath(flap, True)
+            canvas.drawPath(curve(body.flat(stripe)), self.trim)
+            canvas.restore()
         self._bow(canvas, body)
 
     def _bib(self, canvas: Any, body: Pose, foot: float) -> None:
         """Shirt that closes the neckline, down to a point at height `foot`."""
-        spots = np.array(
-            [[-46, 176, 20], [0, 196, 40], [46, 176, 20], [6, foot, 46], [-6, foot, 46]], float
-        )
+        half = [[0, 196, 40], [46, 176, 20], [44, 0.5 * (foot + 190), 42], [4, foot, 46]]
+        right = np.array(half, float)
+        spots = np.vstack([right, right[:0:-1] * (-1, 1, 1)])
         path = curve(body.flat(spots), closed=True, tension=0.3)
         canvas.drawPath(path, self.ink)
         canvas.drawPath(path, self.shirt)
 
-    def _flap(self, canvas: Any, body: Pose, side: float, outer: Spots, inner: Spots) -> None:
+    def _flap(self, canvas: Any, body: Pose, side: float, outer: Spots, inner: Spots) -> Any:
         scale = (side * self.look.shoulders**0.5, 1.0, 1.0)
         out, back = np.array(outer, float) * scale, np.array(inner, float) * scale
         path = curve(body.flat(out), tension=0.9)
@@ -118,6 +121,7 @@ class BodyArt:
         path.close()
         canvas.drawPath(path, self.ink)
         canvas.drawPath(path, self.linen.paint(body.at(0, 140, 0)[1], body.at(0, 262, 0)[1]))
+        return path
 
     def _bow(self, canvas: Any, body: Pose) -> None:
         p = self.palette
@@ -154,9 +158,9 @@ class BodyArt:
         canvas.drawCircle(x - 1.4, y - 0.4, 1.5, fill(colour("#ffffff", 0.9)))
 
     def _hoodie(self, canvas: Any, body: Pose) -> None:
-        self._bib(canvas, body, 252.0)
+        self._bib(canvas, body, 270.0)
         p = self.palette
-        zip_line = body.flat(np.array([[0, 246, 48], [0, 280, 48], [0, 340, 44]], float))
+        zip_line = body.flat(np.array([[0, 266, 48], [0, 290, 48], [0, 340, 44]], float))
         canvas.drawPath(curve(zip_line), line(colour(p.outfit_line), 5.0))
         canvas.drawPath(curve(zip_line), line(colour(p.trim), 1.8))
         for side in (-1.0, 1.0):

@@ -241,10 +241,15 @@ class HairArt:
         top, bottom = pose.at(0.0, -160.0, 0.0)[1], pose.at(0.0, hang, 20.0)[1]
         return self.ramps[DULL[dull]].paint(top, bottom)
 
-    def cap(self, canvas: Any, pose: Pose) -> None:
-        """The skull's hair under all locks."""
+    def skull(self, pose: Pose) -> Any:
+        """Outline of the head with its hair: an ellipse."""
         path = skia.Path.Circle(0.0, 0.0, 1.0)
         path.transform(skia_matrix(pose.outline(5.0)))
+        return path
+
+    def cap(self, canvas: Any, pose: Pose) -> None:
+        """The skull's hair under all locks."""
+        path = self.skull(pose)
         canvas.drawPath(path, self.ink)
         canvas.drawPath(path, self._paint(pose, 170.0, "sides"))
 

@@ -40,6 +40,7 @@ ARM = smoothing(17) @ np.array(KNOTS)  # the microphone's arm
 DRUM = ((-12.0, 24.0), (-6.0, 27.0), (4.0, 26.0), (9.0, 19.0))  # a cup: along its axis, radius
 
 
+HORIZON = -0.2  # facing at which the band, standing off the hair, sinks behind it
 SLIDE = 95.0  # units that a cup turned fully away slides back
 
 
@@ -49,11 +50,8 @@ class HeadsetArt:
     def __init__(self, palette: Palette) -> None:
         self.palette = palette
         dark = palette.outfit_line
-        self.ink = line(colour(dark), 13.0)
-        self.band = line(colour(palette.headset), 9.0)
-        self.cut_ink, self.cut_band = line(colour(dark), 13.0), line(colour(palette.headset), 9.0)
-        self.cut_ink.setStrokeCap(skia.Paint.kButt_Cap)
-        self.cut_band.setStrokeCap(skia.Paint.kButt_Cap)
+        self.ink = butt(line(colour(dark), 13.0))
+        self.band = butt(line(colour(palette.headset), 9.0))
         self.sheen = line(colour(palette.glow, 0.9), 1.8)
         self.rim = line(colour(dark), 3.2)
         self.body = fill(colour(palette.headset))
@@ -63,22 +61,34 @@ class HeadsetArt:
         self.glow = line(colour(palette.glow), 3.0)
         self.heart = fill(colour(palette.glow))
 
-    def band_behind(self, canvas: Any, pose: Pose) -> None:
-        """The whole band, before the hair covers it."""
-        canvas.drawPath(curve(pose.flat(self._arch())), self.ink)
-        canvas.drawPath(curve(pose.flat(self._arch())), self.band)
-
-    def band_before(self, canvas: Any, pose: Pose) -> None:
-        """The part of the band that lies on top of the hair, as seen from here."""
+    def headband(self, canvas: Any, pose: Pose, skull: Any) -> None:
+        """The band over the hair; what has gone over the horizon of the skull is cut by it."""
         arch = self._arch()
         normal = (arch - SKULL) / SHELL
         facing = pose.facing(normal / np.linalg.norm(normal, axis=-1, keepdims=True))
-        seen = np.flatnonzero(facing > -0.26)  # beyond, the head's own curve hides it
-        for run in np.split(seen, np.flatnonzero(np.diff(seen) > 1) + 1):
-            if len(run) > 1:
-                path = curve(pose.flat(arch[run]))
-                for paint in (self.cut_ink, self.cut_band, self.sheen):
-                    canvas.drawPath(path, paint)
+        spots, seen = pose.flat(arch), np.flatnonzero(facing > HORIZON)
+        runs = np.split(seen, np.flatnonzero(np.diff(seen) > 1) + 1)
+        whole = curve(spots)
+        near = [spots[run] for run in runs if len(run) > 1]
+        for paint in (self.ink, self.band, self.sheen):
+            canvas.save()
+            canvas.clipPath(skull, skia.ClipOp.kDifference, True)
+            canvas.drawPath(whole, paint)
+            canvas.restore()
+            for run in near:
+                canvas.drawPath(curve(run), paint)
+        canvas.save()
+        canvas.clipPath(skull, True)
+        for run in near:
+            for end, inner in ((run[0], run[1]), (run[-1], run[-2])):
+                self._close(canvas, end, inner)
+        canvas.restore()
+
+    def _close(self, canvas: Any, end: F64, inner: F64) -> None:
+        """Ink across an end of the band's visible part."""
+        step = (end - inner) / max(1e-6, float(np.hypot(*(end - inner))))
+        (x0, y0), (x1, y1) = end.tolist(), (end + 1.8 * step).tolist()
+        canvas.drawLine(x0, y0, x1, y1, self.ink)
 
     def _arch(self) -> F64:
         angle = np.linspace(-1.8, 1.8, 25)
@@ -144,6 +154,12 @@ class HeadsetArt:
         )
         canvas.drawCircle(x, y, 6.6, shade(ball))
         canvas.drawCircle(x + 3.0, y + 3.4, 1.6, self.heart)
+
+
+def butt(paint: Any) -> Any:
+    """The paint with its lines cut straight."""
+    paint.setStrokeCap(skia.Paint.kButt_Cap)
+    return paint
 
 
 def _away(pose: Pose, side: float) -> float:
