@@ -112,6 +112,14 @@ def test_the_character_is_centred_and_as_tall_as_the_picture() -> None:
     assert not a[:, :100, 3].any()
 
 
+@pytest.mark.parametrize("framing", ["bust", "face"])
+def test_a_narrow_picture_shows_the_whole_head(framing: str) -> None:
+    tall = RendererConfig(width=160, height=320, framing=framing, background="transparent")
+    alpha = Puppet(load_identity("lumi"), tall).draw(motion()).rgba[..., 3]
+    assert not alpha[:200, [0, -1]].any()
+    assert alpha[-1, 60:100].all()
+
+
 @pytest.mark.parametrize("avatar", list_identities())
 @pytest.mark.parametrize("colour", ["#ffffff", "#000000", "#20c060"])
 def test_straight_alpha_composites_without_fringes(avatar: str, colour: str) -> None:

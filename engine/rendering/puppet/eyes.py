@@ -114,7 +114,7 @@ class EyeArt:
         canvas.clipPath(lens(top, bottom), True)
         canvas.drawPaint(self.white)
         self._iris(canvas, eye, side)
-        drop = 6.5 * (1.0 - 0.7 * eye.wide)
+        drop = 6.5 * (1.0 - 0.7 * eye.wide) * (1.0 - 0.75 * eye.closed)
         canvas.drawPath(lens(top - np.array([0.0, 30.0]), top + np.array([0.0, drop])), self.shadow)
         canvas.restore()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,19 @@ from engine.rendering.identity import COLOUR, Palette
 from engine.rendering.puppet.pen import colour, radial, shade
 
 SMALLEST, LARGEST = 16, 4096  # pixels
-FRAMINGS = {
-    "bust": (480.0, 42.0),
-    "face": (330.0, -4.0),
-}  # units that fill the height, their middle
+
+
+@dataclass(frozen=True)
+class Framing:
+    """units: design units over the picture's height. foot: y at its lower edge. width: units that a
+    narrow picture must still show; it then shows more above the head."""
+
+    units: float
+    foot: float
+    width: float
+
+
+FRAMINGS = {"bust": Framing(480.0, 282.0, 340.0), "face": Framing(330.0, 161.0, 270.0)}
 
 
 class Stage:
@@ -34,7 +44,6 @@ class Stage:
 
     def open(self) -> Any:
         """Canvas with the backdrop painted, standing in design units."""
-        units, middle = FRAMINGS[self.config.framing]
         canvas = self.surface.getCanvas()
         canvas.restoreToCount(1)
         canvas.resetMatrix()
@@ -43,10 +52,15 @@ class Stage:
         else:
             canvas.drawImage(self.backdrop, 0, 0)
         canvas.save()
-        scale = self.config.height / units
-        canvas.translate(0.5 * self.config.width, 0.5 * self.config.height)
+        framing, width, height = (
+            FRAMINGS[self.config.framing],
+            self.config.width,
+            self.config.height,
+        )
+        scale = min(height / framing.units, width / framing.width)
+        canvas.translate(0.5 * width, height)
         canvas.scale(scale, scale)
-        canvas.translate(0.0, -middle)
+        canvas.translate(0.0, -framing.foot)
         return canvas
 
     def close(self) -> NDArray[np.uint8]:
