@@ -47,7 +47,7 @@ class Mouth:
     lift, drop: (left, right) further raising of the upper and lowering of the lower lip beside it.
     roundness: 0 a smile's D, 1 an oval. lips: thickness of upper and lower lip. tint: their
     opacity. teeth: units of upper and lower teeth shown. line: thickness of the mouth's own line.
-    bite: lower lip under the teeth. press: lips pressed together. tongue: hanging out.
+    bite: lower lip under the teeth. tongue: hanging out.
     crease: (left, right) marks at the corners. chin: a mark under the lower lip.
     """
 
@@ -64,7 +64,6 @@ class Mouth:
     teeth: tuple[float, float]
     line: float
     bite: float
-    press: float
     tongue: float
     crease: tuple[float, float]
     chin: float
@@ -143,96 +142,126 @@ def _brow(b: dict[str, float], side: str) -> Brow:
     )
 
 
-def _mouth(b: dict[str, float]) -> Mouth:
+SIDES = ("Right", "Left")  # the viewer's left, the viewer's right
+
+
+@dataclass(frozen=True)
+class _Gesture:
+    """What the lips do as a whole, 0 … 1, read off the shapes."""
+
+    opened: float  # jaw, less what closed lips take back
+    pucker: float
+    funnel: float
+    stretch: float
+    smile: float
+    bite: float  # lower lip under the teeth
+    shut: float  # lips pressed together
+    roundness: float
+
+    @property
+    def round_lips(self) -> float:
+        return min(1.0, self.pucker + self.funnel)
+
+
+def _gesture(b: dict[str, float]) -> _Gesture:
     opened = max(0.0, b["jawOpen"] - b["mouthClose"])
     pucker, funnel = b["mouthPucker"], b["mouthFunnel"]
-    roll_low, roll_up = b["mouthRollLower"], b["mouthRollUpper"]
-    sides = ("Right", "Left")
-    stretch = 0.5 * (b["mouthStretchLeft"] + b["mouthStretchRight"])
-    smile = 0.5 * (b["mouthSmileLeft"] + b["mouthSmileRight"])
-    lift = tuple(5.0 * b["mouthUpperUp" + s] + 2.0 * b["noseSneer" + s] for s in sides)
-    drop = tuple(5.5 * b["mouthLowerDown" + s] for s in sides)
-    press = 0.5 * (b["mouthPressLeft"] + b["mouthPressRight"])
-    bite = roll_low * (1.0 - roll_up) * max(0.0, 1.0 - 2.0 * opened) * (1.0 - press)
-    shut = max(press, min(roll_low, roll_up), 0.8 * max(0.0, b["mouthClose"] - b["jawOpen"]))
-    narrow = max(0.0, 1.0 - 0.62 * pucker - 0.36 * funnel - 0.10 * opened)
-    top = -(
-        5.0 * opened
-        + funnel * (3.5 + 3.0 * opened)
-        + pucker * (0.6 + 8.0 * min(opened, 0.25))
-        + 6.5 * bite
+    low, up = b["mouthRollLower"], b["mouthRollUpper"]
+    smile, stretch, press = (
+        _both(b, name) for name in ("mouthSmile", "mouthStretch", "mouthPress")
     )
-    top -= 2.4 * b["mouthShrugUpper"] + 1.0 * b["mouthShrugLower"] - 1.5 * roll_up
-    bottom = (
-        33.0 * opened**0.9 * (1.0 - 0.45 * pucker)
-        + funnel * 4.5
-        + pucker * (0.6 + 8.0 * min(opened, 0.25))
+    roundness = 0.9 * opened + 1.1 * pucker + 1.1 * funnel - 0.55 * smile - 0.9 * stretch
+    return _Gesture(
+        opened=opened,
+        pucker=pucker,
+        funnel=funnel,
+        stretch=stretch,
+        smile=smile,
+        bite=low * (1.0 - up) * max(0.0, 1.0 - 2.0 * opened) * (1.0 - press),
+        shut=max(press, min(low, up), 0.8 * max(0.0, b["mouthClose"] - b["jawOpen"])),
+        roundness=min(1.0, max(0.0, roundness)),
     )
-    bottom += 7.0 * b["tongueOut"] - 2.2 * b["mouthShrugLower"] - 1.2 * b["mouthClose"]
-    bottom += 1.0 * b["jawForward"] - 1.5 * bite
-    low = 0.5 * (drop[0] + drop[1])
-    high = 0.5 * (lift[0] + lift[1])
-    bottom = max(bottom, top + 0.2)
-    gap = bottom + low - top + high
-    roundness = opened * 0.9 + 1.1 * pucker + 1.1 * funnel - 0.55 * smile - 0.9 * stretch
-    roundness = min(1.0, max(0.0, roundness))
-    corners = tuple(
-        _corner(b, s, x, narrow, roundness, top, bottom)
-        for s, x in zip(sides, (-1, 1), strict=True)
-    )
-    round_lips = min(1.0, pucker + funnel)
-    show = min(1.0, 0.55 + 0.5 * stretch + 0.08 * high) * (1.0 - 0.92 * round_lips)
-    upper = max(min(8.5, 0.36 * gap + 0.5 * high) * show, bite * gap)
-    lower = min(max(0.0, 0.55 * low + 3.4 * stretch * (gap > 1.0)), max(0.0, gap - upper))
+
+
+def _both(b: dict[str, float], name: str) -> float:
+    return 0.5 * (b[name + "Left"] + b[name + "Right"])
+
+
+def _mouth(b: dict[str, float]) -> Mouth:
+    g = _gesture(b)
+    lift, drop = _beside(b)
+    top, bottom = _opening(b, g)
+    left, right = (_corner(b, g, side, top, bottom) for side in SIDES)
     return Mouth(
         shift=8.0 * (b["mouthLeft"] - b["mouthRight"]),
         jaw=6.0 * (b["jawLeft"] - b["jawRight"]),
-        corners=(corners[0], corners[1]),
+        corners=((-left[0], left[1]), right),
         top=top,
         bottom=bottom,
-        lift=(lift[0], lift[1]),
-        drop=(drop[0], drop[1]),
-        roundness=roundness,
-        lips=(
-            max(0.0, (2.0 + 3.0 * pucker + 1.6 * funnel) * (1.0 - 0.9 * max(roll_up, 0.8 * shut))),
-            max(
-                0.0,
-                (3.0 + 3.2 * pucker + 1.8 * funnel + b["jawForward"] + 3.0 * bite)
-                * (1.0 - 0.9 * max(roll_low * (1.0 - bite), 0.8 * shut)),
-            )
-            + 1.6 * b["mouthShrugLower"],
-        ),
-        tint=min(1.0, 0.42 + 0.45 * pucker + 0.35 * funnel + 0.4 * bite),
-        teeth=(upper, lower * (1.0 - 0.92 * round_lips)),
-        line=2.3 + 1.1 * shut,
-        bite=bite,
-        press=shut,
+        lift=lift,
+        drop=drop,
+        roundness=g.roundness,
+        lips=_lips(b, g),
+        tint=min(1.0, 0.42 + 0.45 * g.pucker + 0.35 * g.funnel + 0.4 * g.bite),
+        teeth=_teeth(g, 0.5 * sum(lift), 0.5 * sum(drop), bottom - top),
+        line=2.3 + 1.1 * g.shut,
+        bite=g.bite,
         tongue=b["tongueOut"],
         crease=(_crease(b, "Right"), _crease(b, "Left")),
-        chin=min(1.0, b["mouthShrugLower"] + 0.7 * shut + 0.5 * roll_low),
+        chin=min(1.0, b["mouthShrugLower"] + 0.7 * g.shut + 0.5 * b["mouthRollLower"]),
     )
+
+
+def _beside(b: dict[str, float]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Units the upper lip rises and the lower lip sinks on the viewer's left and right."""
+    up = [5.0 * b["mouthUpperUp" + side] + 2.0 * b["noseSneer" + side] for side in SIDES]
+    down = [5.5 * b["mouthLowerDown" + side] for side in SIDES]
+    return (up[0], up[1]), (down[0], down[1])
+
+
+def _opening(b: dict[str, float], g: _Gesture) -> tuple[float, float]:
+    """Heights of the opening's upper and lower edge at the middle."""
+    ring = g.pucker * (0.6 + 8.0 * min(g.opened, 0.25))
+    top = -5.0 * g.opened - g.funnel * (3.5 + 3.0 * g.opened) - ring - 6.5 * g.bite
+    top -= 2.4 * b["mouthShrugUpper"] + 1.0 * b["mouthShrugLower"] - 1.5 * b["mouthRollUpper"]
+    bottom = 33.0 * g.opened**0.9 * (1.0 - 0.45 * g.pucker) + 4.5 * g.funnel + ring - 1.5 * g.bite
+    bottom += 7.0 * b["tongueOut"] - 2.2 * b["mouthShrugLower"] - 1.2 * b["mouthClose"]
+    bottom += 1.0 * b["jawForward"]
+    return top, max(bottom, top + 0.2)
 
 
 def _corner(
-    b: dict[str, float],
-    side: str,
-    sign: int,
-    narrow: float,
-    roundness: float,
-    top: float,
-    bottom: float,
+    b: dict[str, float], g: _Gesture, side: str, top: float, bottom: float
 ) -> tuple[float, float]:
-    smile, frown = b["mouthSmile" + side], b["mouthFrown" + side]
-    stretch, dimple, press = (
-        b["mouthStretch" + side],
-        b["mouthDimple" + side],
-        b["mouthPress" + side],
+    """How far a corner lies from the middle, and at which height."""
+    smile, stretch, press, dimple, frown = (
+        b["mouth" + name + side] for name in ("Smile", "Stretch", "Press", "Dimple", "Frown")
     )
     reach = 16.0 + 6.5 * smile + 7.5 * stretch + 2.5 * dimple + 2.0 * press + 0.5 * frown
+    reach *= max(0.0, 1.0 - 0.62 * g.pucker - 0.36 * g.funnel - 0.10 * g.opened)
     height = -6.0 * smile + 6.5 * frown + 2.0 * stretch - 2.0 * dimple - 1.8
-    height = height * (1.0 - 0.6 * roundness)
-    height += (0.42 * bottom + 0.4 * top) * roundness + 0.10 * bottom * (1.0 - roundness)
-    return sign * max(4.0, reach * narrow), height
+    height *= 1.0 - 0.6 * g.roundness
+    oval, smiling = 0.42 * bottom + 0.4 * top, 0.10 * bottom
+    return max(4.0, reach), height + oval * g.roundness + smiling * (1.0 - g.roundness)
+
+
+def _lips(b: dict[str, float], g: _Gesture) -> tuple[float, float]:
+    """Thickness of the upper and the lower lip; rolled and pressed lips vanish."""
+    upper = 2.0 + 3.0 * g.pucker + 1.6 * g.funnel
+    lower = 3.0 + 3.2 * g.pucker + 1.8 * g.funnel + b["jawForward"] + 3.0 * g.bite
+    upper *= 1.0 - 0.9 * max(b["mouthRollUpper"], 0.8 * g.shut)
+    lower *= 1.0 - 0.9 * max(b["mouthRollLower"] * (1.0 - g.bite), 0.8 * g.shut)
+    return upper, lower + 1.6 * b["mouthShrugLower"]
+
+
+def _teeth(g: _Gesture, lift: float, drop: float, gap: float) -> tuple[float, float]:
+    """Units of upper and lower teeth; lift, drop: of the lips, gap: of the opening's middle."""
+    gap = gap + lift + drop
+    hidden = 1.0 - 0.92 * g.round_lips
+    show = min(1.0, 0.55 + 0.5 * g.stretch + 0.08 * lift) * hidden
+    upper = max(min(8.5, 0.36 * gap + 0.5 * lift) * show, g.bite * gap)
+    lower = 0.55 * drop + 3.4 * g.stretch * min(1.0, 0.4 * gap)
+    return upper, min(lower, max(0.0, gap - upper)) * hidden
 
 
 def _crease(b: dict[str, float], side: str) -> float:
