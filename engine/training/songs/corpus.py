@@ -25,7 +25,7 @@ MAKES_PER_PROCESS = 40  # each song leaks a private espeak-ng
 PEAK = 32767
 
 
-def _write_flac(path: Path, wave: np.ndarray) -> None:
+def write_flac(path: Path, wave: np.ndarray) -> None:
     """Write [C, n] atomically as 16-bit FLAC."""
     part = path.with_suffix(f".{os.getpid()}.part")
     soundfile.write(part, np.round(wave.T * PEAK).astype(np.int16), RATE, "PCM_16", format="FLAC")
@@ -40,7 +40,7 @@ def write_song(seed: int, out: Path, split: str) -> float:
         part = path.with_suffix(f".{os.getpid()}.part")
         save_truth(song.truth, part)
         part.replace(path.with_suffix(".json"))
-        _write_flac(path, np.concatenate([song.voice, song.backing]))
+        write_flac(path, np.concatenate([song.voice, song.backing]))
     return soundfile.info(path).duration
 
 
@@ -49,7 +49,7 @@ def write_backing(seed: int, out: Path) -> float:
     kind = sorted(KINDS)[seed % len(KINDS)]
     path = out / f"{kind}_{seed:06d}.flac"
     if not path.exists():
-        _write_flac(path, make_backing(seed, kind, RATE).mean(0, keepdims=True))
+        write_flac(path, make_backing(seed, kind, RATE).mean(0, keepdims=True))
     return soundfile.info(path).duration
 
 
