@@ -205,7 +205,7 @@ class Trainer:
             terms["judge"] = self._judge(batch, fake.detach())
         self.meta["step"] += 1
         follow(self.average, self.model, min(config.average, self.meta["step"] / (self.meta["step"] + 20)))
-        return {name: float(value) for name, value in terms.items()}
+        return {name: float(value.detach()) for name, value in terms.items()}
 
     def _judge(self, batch: Batch, fake: Tensor) -> Tensor:
         real = discriminator_input(batch, batch.pose, batch.closing, self.model.unit, self.model)

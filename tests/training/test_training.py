@@ -1,0 +1,187 @@
+"""Training: losses that can fall, checkpoints that resume, lessons cut right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from engine.motion.musicface_net import SMALL, Discriminator, MusicFace, MusicFaceConfig
+from engine.timeline import FRAME, HOP
+from engine.training import checkpoint
+from engine.training.examples import frame_windows
+from engine.training.mixing import load_library, loudness, make_pair
+from engine.training.musicface import Lessons, MusicFaceTraining, Trainer, mmd, train
+from engine.training.separator import activity_of, make_batch, separation_loss
+from engine.training.ship import ship
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("songs")
+    rng = np.random.default_rng(0)
+    for seed in range(2):
+        t = np.arange(RATE * 12) / RATE
+        voice = 0.2 * np.sin(2 * np.pi * (200 + 60 * seed) * t) * (np.sin(t) > 0)
+        backing = 0.05 * rng.normal(size=len(t))
+        soundfile.write(folder / f"song_{seed:06d}.flac", np.stack([voice, backing], 1), RATE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lessons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two made-up songs: the face opens with the first voice feature, the head beats time."""
+    folder = tmp_path_factory.mktemp("lessons")
+    rng = np.random.default_rng(0)
+    for seed in range(2):
+        hops, frames = 1000, 300
+        features = np.cumsum(rng.normal(0, 0.3, (2, hops, 2, 26)), 1)
+        features -= features.mean(1, keepdims=True)
+        jaw = features[0, np.arange(frames) * 10 // 3, 0, 0].clip(0, 1)
+        face = np.zeros((1, frames, 52))
+        face[0, :, 17] = jaw
+        head = 0.1 * np.sin(np.arange(frames)[None, :, None] / 8 + np.arange(6))
+        takes = {
+            "sung_face": face, "rest_face": face * 0,
+            "sung_head": head, "rest_head": head,
+            "sung_closing": np.zeros((1, frames)), "rest_closing": np.zeros((1, frames)),
+        }  # fmt: skip
+        np.savez(
+            folder / f"song_{seed}.npz",
+            features=features.astype(np.float16),
+            silent=np.array([False, True]),
+            styles=np.array([seed]),
+            **takes,
+        )
+    return folder
+
+
+def test_pairs_are_mixtures_voices_or_backings(songs: Path) -> None:
+    library, rng = load_library(songs, None), np.random.default_rng(0)
+    kinds = {
+        tuple(loudness(side) > 1e-3 for side in make_pair(rng, library, RATE)) for _ in range(60)
+    }
+    assert {(True, True), (True, False), (False, True)} <= kinds
+
+
+def test_no_songs_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="make songs"):
+        load_library(tmp_path, None)
+
+
+def test_a_perfect_separator_loses_least(songs: Path) -> None:
+    from engine.hearing.separator_net import Gains
+
+    rng = np.random.default_rng(0)
+    voice = (0.2 * np.sin(np.arange(RATE) * 0.1)[None]).astype(np.float32)
+    backing = rng.normal(0, 0.05, voice.shape).astype(np.float32)
+    batch = make_batch(voice, backing)
+    shape = (1, 100, 2)
+
+    def loss(bands: torch.Tensor, mel: torch.Tensor, active: torch.Tensor) -> float:
+        return float(sum(separation_loss(Gains(mel, bands, active), batch).values()))
+
+    wiener = (batch.voice / batch.mix.clamp(min=1e-9)).sqrt().clamp(0, 1)
+    mel = (batch.mel_voice / batch.mel_mix.clamp(min=1e-9)).sqrt().clamp(0, 1)
+    good = loss(
+        torch.stack([wiener, (1 - wiener**2).sqrt()], 2),
+        torch.stack([mel, (1 - mel**2).clamp(min=0).sqrt()], 2),
+        8 * (2 * batch.active - 1),
+    )
+    lazy = loss(torch.ones(*shape, 96), torch.ones(*shape, 26), torch.zeros(1, 100))
+    mute = loss(torch.zeros(*shape, 96), torch.zeros(*shape, 26), torch.zeros(1, 100))
+    assert good < lazy
+    assert good < mute
+
+
+def test_activity_is_where_the_voice_is() -> None:
+    x = np.zeros((1, RATE), np.float32)
+    x[0, 8000:12_000] = 0.1 * np.sin(np.arange(4000))
+    active = activity_of(x)[0]
+    assert active[51:74].all()
+    assert not active[:50].any()
+    assert not active[80:].any()
+
+
+def test_windows_are_cut_as_live_cuts_them() -> None:
+    hops = np.broadcast_to(np.arange(400)[:, None, None], (400, 2, 26)).astype(np.float32)
+    for lookahead in (0, 2, 6):
+        windows = frame_windows(hops, np.arange(50, 60), lookahead)
+        ends = (np.arange(50, 60) + lookahead) * FRAME // HOP
+        np.testing.assert_array_equal(windows[:, 0, -1, 0], ends - 1)
+
+
+def test_mmd_tells_distributions_apart() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one, other = (torch.randn(300, 4, generator=generator) for _ in range(2))
+    assert mmd(one, other) < 0.02
+    assert mmd(one, other + 1) > 0.1
+
+
+def test_discriminator_has_the_tables_shape() -> None:
+    assert Discriminator()(torch.zeros(2, 59, 128)).shape == (2, 1, 8)
+
+
+def test_paper_and_small_sizes() -> None:
+    """Table 4: 32 … 512 channels, 39 → 20 → 10 → 5 → 3 hops, 1,536 flat, 768, 128."""
+    paper, small = MusicFace(MusicFaceConfig()), MusicFace(SMALL)
+    encoder = paper.voice_encoder
+    seen = []
+    for block in encoder.blocks:
+        block.register_forward_hook(lambda _m, _i, out: seen.append(tuple(out.shape[1:])))
+    encoder.eval()(torch.zeros(1, 26 + 7, 39))
+    assert seen == [
+        (32, 39), (64, 20), (64, 20), (128, 10), (128, 10), (256, 5), (256, 5), (512, 3),
+    ]  # fmt: skip
+    assert (encoder.squeeze.in_features, encoder.squeeze.out_features) == (1536, 768)
+    assert encoder.leave.out_features == 128
+    assert small.voice_encoder.squeeze.in_features == 768
+    assert paper.pgn.lstm.input_size == 268 + paper.config.code
+    assert paper.egn[0].in_features == 256 + paper.config.code
+
+
+def test_musicface_learns_and_resumes(lessons: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = MusicFaceTraining(batch=4, frames=64, adversary_from=15, minutes=0.0)
+    data = Lessons(lessons, SMALL, 0)
+    trainer = Trainer(config, SMALL, tmp_path)
+    trainer.resume(data)
+    batch = data.batch(4, 64)
+    losses = [trainer.step(batch, 0.0)["expression"] for _ in range(20)]
+    assert losses[-1] < 0.6 * losses[0]
+    trainer.save()
+    again = Trainer(config, SMALL, tmp_path)
+    again.resume(data)
+    assert again.meta["step"] == 20
+    for key, value in trainer.model.state_dict().items():
+        torch.testing.assert_close(again.model.state_dict()[key], value)
+    assert train(data, tmp_path, config, SMALL).exists()  # its minutes are spent: returns at once
+
+
+def test_no_lessons_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"engine\.training\.acting"):
+        Lessons(tmp_path, SMALL, 0)
+
+
+def test_shipping_writes_graph_and_manifest(tmp_path: Path) -> None:
+    trainer = Trainer(MusicFaceTraining(), SMALL, tmp_path / "run")
+    trainer.save()
+    path = ship("musicface", tmp_path / "run", tmp_path)
+    assert path.exists()
+    assert "musicface.onnx" in (tmp_path / "manifest.json").read_text()
+
+
+def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    model = torch.nn.Linear(2, 2)
+    checkpoint.save(tmp_path / "c.safetensors", {"m": model}, {}, {"step": 1})
+    assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
+    other = torch.nn.Linear(2, 2)
+    assert checkpoint.load(tmp_path / "c.safetensors", {"m": other}, {})["step"] == 1
+    torch.testing.assert_close(other.weight, model.weight)
+
+
