@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -319,12 +317,17 @@ def test_a_kept_song_is_not_made_again(tmp_path, song):
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     command = [sys.executable, "-m", "engine.training.songs", "--kind", "backings", "--jobs", "1"]
     command += ["--out", str(tmp_path), "--seed", "2", "--hours"]
-    first = subprocess.Popen([*command, "1"], cwd=ROOT, start_new_session=True)
+    first = subprocess.Popen([*command, "1"], cwd=ROOT)
     deadline = time.monotonic() + 30
     while len(list(tmp_path.glob("*.flac"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.killpg(first.pid, signal.SIGKILL)
+    workers = Path(f"/proc/{first.pid}/task/{first.pid}/children")
+    children = workers.read_text().split() if workers.exists() else []
+    first.kill()
     first.wait()
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline, "a worker outlived the run"
+        time.sleep(0.05)
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.flac")}
     assert len(kept) >= 2
     hours = (len(kept) + 1.5) * 11 / 3600

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -53,6 +54,18 @@ def write_backing(seed: int, out: Path) -> float:
     return soundfile.info(path).duration
 
 
+def _end_with_parent() -> None:
+    """Let a worker end when whoever started it is killed; it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def make_corpus(write: Callable[[int], float], seconds: float, seed: int, jobs: int) -> float:
     """Call `write` with rising seeds until it has given `seconds` of sound; returns the sum.
 
@@ -61,7 +74,9 @@ def make_corpus(write: Callable[[int], float], seconds: float, seed: int, jobs: 
     total, count, began = 0.0, 0, time.monotonic()
     spawn = multiprocessing.get_context("spawn")
     under_way: deque[Future[float]] = deque()
-    with ProcessPoolExecutor(jobs, spawn, max_tasks_per_child=MAKES_PER_PROCESS) as pool:
+    with ProcessPoolExecutor(
+        jobs, spawn, _end_with_parent, max_tasks_per_child=MAKES_PER_PROCESS
+    ) as pool:
         while total < seconds:
             while len(under_way) < 2 * jobs:
                 under_way.append(pool.submit(write, seed + count + len(under_way)))
@@ -70,4 +85,5 @@ def make_corpus(write: Callable[[int], float], seconds: float, seed: int, jobs: 
             if count % 20 == 0 or total >= seconds:
                 spent = time.monotonic() - began
                 print(f"{count} pieces, {total / 3600:.2f} h in {spent:.0f} s", flush=True)
+        pool.shutdown(cancel_futures=True)
     return total
