@@ -225,9 +225,9 @@ def train(lessons: Lessons, out: Path, config: MusicFaceTraining, model_config: 
     sums: dict[str, float] = {}
     while True:
         trainer.meta["spent"] = before + time.monotonic() - begun
-        progress = trainer.meta["spent"] / (config.minutes * 60)
-        if progress >= 1:
+        if trainer.meta["spent"] >= config.minutes * 60:
             break
+        progress = trainer.meta["spent"] / (config.minutes * 60)
         for name, value in trainer.step(lessons.batch(config.batch, config.frames), progress).items():
             sums[name] = sums.get(name, 0.0) + value / 50
         if trainer.meta["step"] % 50 == 0:

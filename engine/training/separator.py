@@ -152,9 +152,9 @@ def train(songs: Path, hard: Path | None, out: Path, config: SeparatorTraining) 
     sums: dict[str, float] = {}
     for batch in data:
         meta["spent"] = before + time.monotonic() - begun
-        done = meta["spent"] / (config.minutes * 60)
-        if done >= 1:
+        if meta["spent"] >= config.minutes * 60:
             break
+        done = meta["spent"] / (config.minutes * 60)
         for group in optimiser.param_groups:
             group["lr"] = config.rate * min(1, (meta["step"] + 1) / 50) * (1 - done) ** 0.8
         with torch.autocast("cpu", torch.bfloat16):

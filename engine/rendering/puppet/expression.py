@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.motion.blendshapes import ARKIT
+from engine.motion.blendshapes import ARKIT, LOOK_RANGE
 from engine.signals import Motion
 
-LOOK = 0.5  # radians that a full eyeLook shape adds to the gaze
+LOOK = LOOK_RANGE  # radians of gaze that a full eyeLook shape stands for
 GAZE_LIMIT = 0.6  # radians
 
 
@@ -127,9 +127,10 @@ def _eye(b: dict[str, float], side: str, motion: Motion) -> Eye:
     )
 
 
-def _held(gaze: float, more: float) -> float:
-    """Gaze and what the eyeLook shapes add, bent softly into what the eyelids leave room for."""
-    angle = (float(gaze) if math.isfinite(gaze) else 0.0) + more
+def _held(gaze: float, shapes: float) -> float:
+    """The gaze, or what the eyeLook shapes say where there is none (motion usually carries the same
+    look in both), bent softly into what the eyelids leave room for."""
+    angle = float(gaze) if gaze and math.isfinite(gaze) else shapes
     return GAZE_LIMIT * math.tanh(angle / GAZE_LIMIT)
 
 
