@@ -1,7 +1,7 @@
-"""The line, measured: `python -m bench.line [--seconds 30]` writes bench/RESULTS.md and results.json.
+"""The line, measured: `python -m bench.line` writes bench/RESULTS.md and results.json.
 
-Stages per call, then a live run of the demo into nothing: lateness from sample 1,600·n to picture n,
-pictures delivered, and processor time against the two cores of DESIGN's table.
+Stages per call, then a live run of the demo into nothing: lateness from sample 1,600·n to
+picture n, pictures delivered, and processor time against the two cores of DESIGN's table.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class Pictures:
 def machine() -> dict[str, str | int]:
     """What the numbers belong to."""
     name = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else ():
+    for line in (
+        Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else ()
+    ):
         if line.startswith("model name"):
             name = line.split(":", 1)[1].strip()
             break
@@ -129,7 +131,9 @@ def markdown(results: dict) -> str:
     """RESULTS.md."""
     about = results["machine"]
     rows = [
-        f"| {name} | " + " | ".join(f"{row[q]:.2f}" if q in row else "–" for q in ("p50", "p95", "p99", "max")) + " |"
+        f"| {name} | "
+        + " | ".join(f"{row[q]:.2f}" if q in row else "–" for q in ("p50", "p95", "p99", "max"))
+        + " |"
         for name, row in results["milliseconds"].items()
     ]
     facts = [f"| {name} | {value:.4g} |" for name, value in results["live"].items()]
@@ -137,8 +141,9 @@ def markdown(results: dict) -> str:
         [
             "# The line, measured",
             "",
-            f"`python -m bench.line --seconds {results['seconds']:g}` on {about['cpu']}, {about['cores']} cores,"
-            f" Python {about['python']}. Written by that command; other work may have shared the cores.",
+            f"`python -m bench.line --seconds {results['seconds']:g}` on {about['cpu']},"
+            f" {about['cores']} cores, Python {about['python']}. Written by that command; other"
+            " work may have shared the cores.",
             "",
             "| milliseconds | p50 | p95 | p99 | max |",
             "|---|---|---|---|---|",

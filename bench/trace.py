@@ -1,4 +1,4 @@
-"""See what the avatar heard and did: `python -m bench.trace SOUND --out trace.png [--start --seconds]`.
+"""See what the avatar heard and did: `python -m bench.trace SOUND --out trace.png`.
 
 A spectrogram with the motion under it, on one time axis.
 """
@@ -12,13 +12,11 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from bench.quality import motions_of, shapes_of
+from bench.quality import motions_of, read_sound, shapes_of
 from engine.avatar import Avatar, AvatarConfig
 from engine.motion.blendshapes import INDEX
 from engine.signals import F32, Motion
 from engine.timeline import FRAME_RATE, SAMPLE_RATE
-from streaming.ports import MotionSource
-from streaming.schemes import open_source
 
 TRACKS = {
     "jaw": ("jawOpen",),
@@ -30,18 +28,6 @@ TRACKS = {
 }
 
 
-def read_sound(path: str, seconds: float | None) -> F32:
-    """A whole file as 48 kHz [C, n]."""
-    source = open_source(path, None, None, seconds=seconds)
-    if isinstance(source, MotionSource) and not hasattr(source, "realtime"):
-        raise SystemExit("a motion file has no sound to trace")
-    parts = []
-    while (sound := source.read()) is not None:
-        parts.append(sound.samples)
-    source.close()
-    return np.concatenate(parts, axis=1)
-
-
 def draw(sound: F32, motions: list[Motion], start: float, stop: float, out: Path) -> None:
     """Write the picture of seconds `start` to `stop`."""
     mpl.use("Agg")
@@ -50,7 +36,9 @@ def draw(sound: F32, motions: list[Motion], start: float, stop: float, out: Path
     shapes = shapes_of(motions)
     time = np.arange(len(motions)) / FRAME_RATE
     figure, axes = plt.subplots(4, 1, figsize=(18, 12), sharex=True, height_ratios=(3, 3, 2, 1.5))
-    axes[0].specgram(sound.mean(0) + 1e-9, 2048, SAMPLE_RATE, noverlap=1536, cmap="magma", vmin=-140)
+    axes[0].specgram(
+        sound.mean(0) + 1e-9, 2048, SAMPLE_RATE, noverlap=1536, cmap="magma", vmin=-140
+    )
     axes[0].set_ylim(0, 6000)
     for name, channels in TRACKS.items():
         values = shapes[:, [INDEX[channel] for channel in channels]].mean(1)
@@ -72,14 +60,14 @@ def draw(sound: F32, motions: list[Motion], start: float, stop: float, out: Path
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("sound")
+    parser.add_argument("sound", type=Path)
     parser.add_argument("--out", type=Path, default=Path("trace.png"))
     parser.add_argument("--start", type=float, default=0.0)
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--style", type=int, default=0)
     args = parser.parse_args()
     stop = args.start + args.seconds
-    sound = read_sound(args.sound, stop)
+    sound = read_sound(args.sound)[:, : int(stop * SAMPLE_RATE)]
     avatar = Avatar(replace(AvatarConfig(), style=args.style))
     draw(sound, motions_of(avatar, sound), args.start, stop, args.out)
 

@@ -1,9 +1,9 @@
 """The avatar: `hear` sound into motions, `draw` a motion into a picture.
 
-    source → hear → motion → draw → picture → sink
+source → hear → motion → draw → picture → sink
 
-    48 kHz sound → 16 kHz hops → separator → MFCC of both stems → 39-hop windows at 30 a second
-    → MusicFace (expression, head, long closings) → blinks, gaze → hair, shoulders, breath → Motion
+48 kHz sound → 16 kHz hops → separator → MFCC of both stems → 39-hop windows at 30 a second
+→ MusicFace (expression, head, long closings) → blinks, gaze → hair, shoulders, breath → Motion
 """
 
 from __future__ import annotations
@@ -95,8 +95,11 @@ class AvatarState(NamedTuple):
 class Avatar:
     """Composes hearing, motion and rendering. Holds no state of a show."""
 
-    def __init__(self, config: AvatarConfig) -> None:
-        """Raises what opening weights, identity or renderer raises, each with its reason."""
+    def __init__(self, config: AvatarConfig, renderer: Renderer | None = None) -> None:
+        """Raises what opening weights, identity or renderer raises, each with its reason.
+
+        renderer: draws in place of the one that `config` names, which is then not opened.
+        """
         self.config = config
         self.hearing = Hearing(Separator(shipped("separator.onnx"), config.backend))
         self.windows = FeatureWindows(config.lookahead)
@@ -105,7 +108,7 @@ class Avatar:
         )
         self.eyes = Eyes(BLINKS[config.blinks], config.seed)
         self.secondary = Secondary()
-        self.renderer = open_renderer(config)
+        self.renderer = open_renderer(config) if renderer is None else renderer
 
     def initial_state(self) -> AvatarState:
         """State of a show that has not begun."""
@@ -151,9 +154,7 @@ class Avatar:
             raise ValueError(f"stems must be [2, {x.shape[1]}] float32, got {sound.stems.shape}")
         return sound.stems
 
-    def _realign(
-        self, stems: F32, start: int, state: AvatarState
-    ) -> tuple[F32, int, AvatarState]:
+    def _realign(self, stems: F32, start: int, state: AvatarState) -> tuple[F32, int, AvatarState]:
         """Cut to the next sample where hops and frames both begin, and move the clocks there."""
         if start < int(state.sample):
             raise ValueError(f"sound starts at {start}, but {int(state.sample)} was heard already")

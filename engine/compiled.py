@@ -1,4 +1,4 @@
-"""An exported network as a stateful part: one step in, one step out, state ports hidden in a value."""
+"""An exported network as a stateful part: one step in, one out, state ports held in a value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class CompiledState(NamedTuple):
 
 
 class Compiled:
-    """`feeds, state → answers, state` over a graph whose ports are named `state.…`, `next_state.…`."""
+    """`feeds, state → answers, state` over a graph with ports `state.…` and `next_state.…`."""
 
     def __init__(self, path: Path, backend: str = "auto", precision: str = "fp32") -> None:
         """Raises what `open_graph` raises, and ValueError when the state ports do not pair up."""

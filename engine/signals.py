@@ -1,4 +1,4 @@
-"""What flows: Sound, Motion, Picture. Frozen values that say their shape, unit and place in time."""
+"""What flows: Sound, Motion, Picture. Frozen values with their shape, unit and place in time."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Motion:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One drawn frame: rgba [H, W, 4] uint8, straight (not premultiplied) alpha, row 0 at the top."""
+    """One drawn frame: rgba [H, W, 4] uint8, straight (not premultiplied) alpha, row 0 on top."""
 
     frame: int
     rgba: U8

@@ -1,1 +1,1 @@
-"""Time and the world: clocks, threads, devices, files. Drives `engine`, which knows none of them."""
+"""Time and the world: clocks, threads, devices, files. Drives `engine`, which knows none."""

@@ -27,7 +27,7 @@ TITLE = "Cantar"
 END_KEYS = (ord("q"), 27)  # 27: Esc
 
 
-class ShowOver(Exception):  # noqa: N818  (not an error: the user has seen enough)
+class ShowOver(Exception):
     """The preview's user has closed the window."""
 
 

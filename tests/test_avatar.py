@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -29,7 +31,7 @@ def _same(one: Motion, other: Motion) -> bool:
 
 def _hear(avatar: Avatar, sound: np.ndarray, cuts: list[int]) -> list[Motion]:
     state, motions = avatar.initial_state(), []
-    for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+    for start, stop in itertools.pairwise(cuts):
         more, state = avatar.hear(Sound(sound[:, start:stop], start), state)
         motions += more
     return motions

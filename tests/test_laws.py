@@ -5,6 +5,7 @@ A part is listed once with how to make its input; each law is then asked of it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -86,9 +87,7 @@ class _Coded:
 
 
 def _heard(rng: Rng, n: int) -> Heard:
-    return Heard(
-        rng.normal(0, 1, (n, 2, 26)).astype(np.float32), rng.random(n).astype(np.float32)
-    )
+    return Heard(rng.normal(0, 1, (n, 2, 26)).astype(np.float32), rng.random(n).astype(np.float32))
 
 
 def _closing_and_head(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -187,7 +186,7 @@ def _time_axis(column: tuple[np.ndarray, ...], axis: int) -> int:
 def _run(part: Part, machine: Any, x: Any, cuts: list[int], state: Any = None) -> tuple[Any, Any]:
     state = machine.initial_state() if state is None else state
     outputs = []
-    for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+    for start, stop in itertools.pairwise(cuts):
         y, state = machine(_slice(x, part.axis, start, stop), state)
         outputs.append(y)
     torch_like = isinstance(_leaves(outputs[0])[0], np.ndarray) and not part.exact
@@ -244,7 +243,7 @@ def test_interleaved_streams_never_touch(part: Part) -> None:
     alone = [_run(part, machine, x, cuts)[0] for x in inputs]
     states = [machine.initial_state(), machine.initial_state()]
     outputs: list[list[Any]] = [[], []]
-    for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+    for start, stop in itertools.pairwise(cuts):
         for stream in range(2):
             y, states[stream] = machine(
                 _slice(inputs[stream], part.axis, start, stop), states[stream]
@@ -263,7 +262,7 @@ def test_state_shapes_never_change_and_old_states_stay_valid(part: Part) -> None
     shapes = _shapes(state)
     cuts = _cuts(part)
     x = part.draw(np.random.default_rng(1), cuts[-1])
-    for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+    for start, stop in itertools.pairwise(cuts):
         piece = _slice(x, part.axis, start, stop)
         first, after = machine(piece, state)
         again, _ = machine(piece, state)

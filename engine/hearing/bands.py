@@ -23,6 +23,7 @@ def band_bank() -> F32:
 
     64 linear to 1 kHz (harmonics stay apart), then 32 on the ERB-rate scale to 8 kHz.
     """
+
     def erb(hertz: float) -> float:
         return 21.4 * float(np.log10(1 + 0.00437 * hertz))
 

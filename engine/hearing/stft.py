@@ -61,8 +61,8 @@ class InverseSTFT:
         out = np.empty(len(x) * FEATURE_HOP, np.float32)
         tail = state.tail
         for k, bins in enumerate(x):
-            piece = np.fft.irfft(bins, LENGTH)[LENGTH - SYNTHESIS :] * SYNTHESIS_WINDOW
-            piece = piece.astype(np.float32)
+            newest = np.fft.irfft(bins, LENGTH)[LENGTH - SYNTHESIS :]
+            piece = (newest * SYNTHESIS_WINDOW).astype(np.float32)
             out[k * FEATURE_HOP : (k + 1) * FEATURE_HOP] = tail + piece[:FEATURE_HOP]
             tail = piece[FEATURE_HOP:]
         return out, InverseState(tail)

@@ -59,7 +59,7 @@ def lateness(track: NDArray, reference: NDArray, reach: int = 6) -> float:
     a = np.maximum(np.diff(track.astype(np.float64)), 0)
     b = np.maximum(np.diff(reference.astype(np.float64)), 0)
     a, b = a - a.mean(), b - b.mean()
-    lags = np.arange(-reach - 1, reach + 2)
+    lags = range(-reach - 1, reach + 2)
     n = len(a)
     score = np.array(
         [(a[max(0, k) : n + min(0, k)] * b[max(0, -k) : n - max(0, k)]).sum() for k in lags]
@@ -71,7 +71,7 @@ def lateness(track: NDArray, reference: NDArray, reach: int = 6) -> float:
 
 
 def explained(shapes: F32, truth: F32, frames: Bool) -> float:
-    """R² of the mouth's shapes against the acted ones over the given frames, all channels pooled."""
+    """R² of the mouth's shapes against the acted ones over the given frames, channels pooled."""
     made, acted = shapes[frames][:, MOUTH], truth[frames][:, MOUTH]
     return float(1 - ((made - acted) ** 2).sum() / ((acted - acted.mean(0)) ** 2).sum())
 

@@ -8,7 +8,7 @@ from engine.signals import F32
 
 
 def si_sdr(estimate: F32, truth: F32) -> float:
-    """Scale-invariant signal-to-distortion ratio in dB of [n] against [n] (Le Roux et al., 2019)."""
+    """Scale-invariant signal-to-distortion ratio in dB of [n] against [n] (Le Roux et al. 2019)."""
     estimate, truth = estimate.astype(np.float64), truth.astype(np.float64)
     target = truth * (estimate @ truth) / (truth @ truth + 1e-12)
     return float(10 * np.log10((target @ target) / (((estimate - target) ** 2).sum() + 1e-12)))

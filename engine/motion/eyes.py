@@ -78,9 +78,7 @@ class Eyes:
             _f(0), zeros(2, np.float32), zeros(2, np.float32),
         )  # fmt: skip
 
-    def __call__(
-        self, x: tuple[F32, F32], state: EyesState
-    ) -> tuple[tuple[F32, F32], EyesState]:
+    def __call__(self, x: tuple[F32, F32], state: EyesState) -> tuple[tuple[F32, F32], EyesState]:
         closing, head = x
         closure = np.empty(len(closing), np.float32)
         gaze = np.empty((len(closing), 2), np.float32)

@@ -24,7 +24,7 @@ FREE, PULL = 1.3, 0.2  # beyond FREE units the pose is pulled back by this share
 
 @dataclass(frozen=True)
 class MusicFaceConfig:
-    """subjects: manners learned. width: channels of the first layer, 32 in the paper, 16 in `small`.
+    """subjects: manners learned. width: of the first layer, 32 in the paper, 16 in `small`.
 
     expression: width of the face space, 52 ARKit shapes here (64 in the paper).
     attention: inner channels of the ATM's U-Net; the paper's Fig. 10 is not in its text.
@@ -50,7 +50,8 @@ class Norm(nn.BatchNorm1d):
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
             return super().forward(x)
-        assert self.running_mean is not None and self.running_var is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
         return x * scale[:, None] + (self.bias - self.running_mean * scale)[:, None]
 
@@ -289,7 +290,7 @@ class MusicFace(nn.Module):
         (face, head, eyes), _, states = self.attend(windows, code, state)
         pose, pose_state = self.pgn(head, state.pose)
         acted = Acted(self.egn(face), pose * self.unit, self.esgn(eyes)[..., 0])
-        return acted, MusicFaceState(*states, pose_state)
+        return acted, MusicFaceState(states[0], states[1], states[2], pose_state)
 
 
 class Discriminator(nn.Module):

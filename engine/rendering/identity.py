@@ -16,11 +16,11 @@ COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 SMALLEST, LARGEST = 0.3, 3.0  # factors of a PuppetLook
 
 
-class UnknownIdentity(ValueError):  # noqa: N818
+class UnknownIdentity(ValueError):
     """No identity of that name or path; the message offers the nearest name."""
 
 
-class BadIdentity(ValueError):  # noqa: N818
+class BadIdentity(ValueError):
     """An identity.yaml that does not say what it must; the message names file and key."""
 
 

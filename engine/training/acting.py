@@ -1,7 +1,7 @@
 """Songs into lessons: what the face hears (separated, in 5 variants) and what it should do.
 
-`python -m engine.training.acting --songs DIR --separator FILE.onnx --out CACHE` writes one compressed
-npz per song, features as float16. Skips songs that are already there.
+`python -m engine.training.acting --songs DIR --separator FILE.onnx --out CACHE` writes one npz per
+song, features as float16. Skips songs that are already there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TAKES = 2  # styles acted for each song
 
 
 def heard(voice: F32, backing: F32, net: SeparatorNet | None) -> F32:
-    """16 kHz stems [B, n] → features [B, hops, 2, 26] through the separator, or of the true stems."""
+    """16 kHz stems [B, n] → features [B, hops, 2, 26], separated, or of the true stems."""
     whole = voice.shape[1] // FEATURE_HOP * FEATURE_HOP
     late = [np.pad(x, ((0, 0), (DELAY, 0)))[:, :whole].astype(np.float32) for x in (voice, backing)]
     if net is None:
@@ -58,8 +58,8 @@ def _mel_gains(views: torch.Tensor, net: SeparatorNet) -> F32:
 def variants(
     rng: np.random.Generator, voice: F32, backing: F32, others: Library, net: SeparatorNet
 ) -> tuple[F32, np.ndarray]:
-    """The ways one song is heard: as made; over another or a quieter backing; dry or in a noisy room;
-    without its voice; with its stems known. Features [5, hops, 2, 26], silent [5]."""
+    """The ways one song is heard: as made; over another or a quieter backing; dry or in a noisy
+    room; without its voice; with its stems known. Features [5, hops, 2, 26], silent [5]."""
     length = len(voice)
     level = loudness(backing) or 0.05
     other = make_backing(rng, others, length)
@@ -74,7 +74,9 @@ def variants(
         (rough, room) if rng.random() < 0.5 else (voice, nothing),
         (nothing, backing if rng.random() < 0.5 else other),
     )
-    voices, backings = (np.stack(side).astype(np.float32) for side in zip(*pairs, strict=True))
+    voices, backings = (
+        np.stack([np.asarray(x, np.float32) for x in side]) for side in zip(*pairs, strict=True)
+    )
     separated = heard(voices, backings, net)
     known = heard(voice[None], backing[None], None)
     silent = np.array([False, False, False, True, False])
@@ -99,19 +101,13 @@ def write_lesson(path: Path, out: Path, seed: int, others: Library, net: Separat
     sung = [perform(truth, voice, int(style), rng) for style in styles]
     rests = [perform(unsung(truth), 0 * voice, int(style), rng) for style in styles]
     partial = out.with_suffix(".partial.npz")
-    np.savez(
-        partial,
-        features=features.astype(np.float16),
-        silent=silent,
-        styles=styles,
-        **_pack("sung", sung),
-        **_pack("rest", rests),
-    )
+    lesson = {"features": features.astype(np.float16), "silent": silent, "styles": styles}
+    np.savez(partial, **(lesson | _pack("sung", sung) | _pack("rest", rests)))  # type: ignore[arg-type]
     os.replace(partial, out)
 
 
 def _pack(name: str, takes: list[Performance]) -> dict[str, np.ndarray]:
-    """Where the eyes look is chance, which no network can hear: the line samples it, see eyes.py."""
+    """Where the eyes look is chance, which no network can hear: eyes.py samples it."""
     faces = np.stack([take.blendshapes for take in takes])
     faces[..., LOOKS] = 0
     return {
@@ -135,7 +131,10 @@ def main() -> None:
     torch.set_num_threads(1)
     net = load_module(args.separator).module
     songs = sorted(args.songs.glob("song_*.flac"))
-    backings = [soundfile.read(path, dtype="int16")[0][:, 1].copy() for path in songs[:: max(1, len(songs) // 40)]]
+    backings = [
+        soundfile.read(path, dtype="int16")[0][:, 1].copy()
+        for path in songs[:: max(1, len(songs) // 40)]
+    ]
     pieces = sorted(args.hard.rglob("*.flac")) if args.hard else []
     others = Library([], backings, [soundfile.read(p, dtype="int16")[0] for p in pieces])
     args.out.mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,7 @@ def stem_features(mel: F32) -> F32:
 
 
 def frame_windows(features: F32, frames: np.ndarray, lookahead: int) -> F32:
-    """Features [T, 2, 26] → windows [F, 2, 39, 26] of the given frames; silence outside the song."""
+    """Features [T, 2, 26] → windows [F, 2, 39, 26] of the given frames; silence around the song."""
     before = np.broadcast_to(silence(), (LENGTH, 2, mfcc.FEATURES))
     padded = np.concatenate([before, features, before])
     ends = np.minimum((frames + lookahead) * FRAME // HOP, len(features) + LENGTH)

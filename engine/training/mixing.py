@@ -22,7 +22,7 @@ TINY = 1e-6
 
 @dataclass(frozen=True)
 class Library:
-    """Sound kept as int16. voices, backings: from songs; hard: instrumental pieces of hard kinds."""
+    """Sound kept as int16. voices, backings: of songs; hard: instrumental pieces of hard kinds."""
 
     voices: list[np.ndarray]
     backings: list[np.ndarray]
@@ -59,7 +59,7 @@ def _crop(rng: Rng, pieces: list[np.ndarray], length: int) -> F32:
     if len(piece) < length:
         piece = np.tile(piece, length // len(piece) + 1)
     start = rng.integers(len(piece) - length + 1)
-    return piece[start : start + length].astype(np.float32) / 32768
+    return (piece[start : start + length] / 32768).astype(np.float32)
 
 
 def _speed(rng: Rng, pieces: list[np.ndarray], length: int, low: float, high: float) -> F32:
@@ -75,7 +75,13 @@ def _equalise(rng: Rng, x: F32, decibels: float) -> F32:
     octave = np.log2(1 + np.linspace(0, 1, bins) * 100) / np.log2(101)
     gain = (octave - 0.5) * rng.normal() * decibels
     for k in range(1, 6):
-        gain += rng.normal() * np.cos(np.pi * k * octave + rng.uniform(0, 6.28)) / np.sqrt(k) * decibels / 2
+        gain += (
+            rng.normal()
+            * np.cos(np.pi * k * octave + rng.uniform(0, 6.28))
+            / np.sqrt(k)
+            * decibels
+            / 2
+        )
     gain = 10 ** (np.clip(gain, -24, 24) / 20)
     if rng.random() < 0.15:
         gain[int(rng.uniform(0.5, 1.0) * bins) :] = 1e-2
@@ -106,11 +112,12 @@ def _reverberate(rng: Rng, x: F32, wet: float) -> F32:
 
 def _double(rng: Rng, x: F32) -> F32:
     late = int(rng.uniform(0.008, 0.035) * FEATURE_RATE)
-    return x + rng.uniform(0.3, 0.9) * np.concatenate([np.zeros(late, np.float32), x[:-late]])
+    echo = np.concatenate([np.zeros(late, np.float32), x[:-late]])
+    return (x + rng.uniform(0.3, 0.9) * echo).astype(np.float32)
 
 
 def _roughen(rng: Rng, x: F32) -> F32:
-    """Breath noise that follows the voice, or a growl, so that the net does not learn the vocoder."""
+    """Breath noise that follows the voice, or a growl, so that no net learns the vocoder."""
     if rng.random() < 0.6:
         noise = signal.lfilter([1, -rng.uniform(-0.2, 0.95)], [1], rng.normal(size=len(x)))
         envelope = signal.lfilter([0.01], [1, -0.99], np.abs(x))

@@ -77,7 +77,9 @@ def make_batch(voice: np.ndarray, backing: np.ndarray) -> Batch:
 def activity_of(voice: np.ndarray) -> np.ndarray:
     """[B, n] → [B, k] 1 where the voice is within 27 dB of its loud level, in 30 ms."""
     power = (voice.reshape(len(voice), -1, FEATURE_HOP) ** 2).mean(axis=2)
-    smooth = np.apply_along_axis(lambda p: np.convolve(p, np.ones(3) / 3, "full")[: len(p)], 1, power)
+    smooth = np.apply_along_axis(
+        lambda p: np.convolve(p, np.ones(3) / 3, "full")[: len(p)], 1, power
+    )
     loud = np.percentile(smooth, 97, axis=1, keepdims=True)
     return ((smooth > loud * 10**-2.7) & (loud > 1e-8)).astype(np.float32)
 
@@ -85,7 +87,9 @@ def activity_of(voice: np.ndarray) -> np.ndarray:
 class Mixtures(IterableDataset):
     """Endless batches, each worker with its own generator."""
 
-    def __init__(self, songs: Path, hard: Path | None, config: SeparatorTraining, start: int) -> None:
+    def __init__(
+        self, songs: Path, hard: Path | None, config: SeparatorTraining, start: int
+    ) -> None:
         self.songs, self.hard, self.config, self.start = songs, hard, config, start
 
     def __iter__(self) -> Iterator[Batch]:
@@ -130,7 +134,9 @@ def separation_loss(gains: Gains, batch: Batch) -> dict[str, Tensor]:
 def follow(average: nn.Module, model: nn.Module, decay: float) -> None:
     """Move the running average of the weights one step towards the model."""
     with torch.no_grad():
-        for slow, fast in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        for slow, fast in zip(
+            average.state_dict().values(), model.state_dict().values(), strict=True
+        ):
             if slow.is_floating_point():
                 slow.lerp_(fast, 1 - decay)
             else:
@@ -138,16 +144,23 @@ def follow(average: nn.Module, model: nn.Module, decay: float) -> None:
 
 
 def train(songs: Path, hard: Path | None, out: Path, config: SeparatorTraining) -> Path:
-    """Train until `config.minutes` have been spent, over however many runs; return the checkpoint."""
+    """Train until `config.minutes` are spent, over however many runs; return the checkpoint."""
     torch.manual_seed(config.seed)
     model = SeparatorNet(SeparatorConfig(channels=32, wide_hidden=192))
     average = copy.deepcopy(model).eval()
-    optimiser = torch.optim.AdamW(model.parameters(), config.rate, betas=(0.9, 0.98), weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), config.rate, betas=(0.9, 0.98), weight_decay=1e-4
+    )
     path = out / "checkpoint.safetensors"
     meta: dict = {"step": 0, "spent": 0.0, "model": asdict(model.config)}
     if path.exists():
         meta = checkpoint.load(path, {"model": model, "average": average}, {"adamw": optimiser})
-    data = DataLoader(Mixtures(songs, hard, config, meta["step"]), batch_size=None, num_workers=1, prefetch_factor=3)
+    data = DataLoader(
+        Mixtures(songs, hard, config, meta["step"]),
+        batch_size=None,
+        num_workers=1,
+        prefetch_factor=3,
+    )
     begun, before = time.monotonic(), meta["spent"]
     sums: dict[str, float] = {}
     for batch in data:

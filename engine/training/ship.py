@@ -1,4 +1,4 @@
-"""Turn a training checkpoint into the shipped graph: `python -m engine.training.ship separator RUN`.
+"""Turn a checkpoint into the shipped graph: `python -m engine.training.ship separator RUN`.
 
 Exports the averaged weights to one ONNX file that live runs and training alike read, and records in
 the manifest where they come from.
@@ -68,7 +68,11 @@ def ship(name: str, run: Path, folder: Path = FOLDER, notes: str = "") -> Path:
         "origin": ORIGIN,
         "config": meta["model"],
         "parameters": sum(p.numel() for p in model.parameters()),
-        "training": {"steps": meta["step"], "minutes": round(meta["spent"] / 60, 1), "notes": notes},
+        "training": {
+            "steps": meta["step"],
+            "minutes": round(meta["spent"] / 60, 1),
+            "notes": notes,
+        },
     }
     manifest_path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return path

@@ -1,4 +1,4 @@
-"""What is known exactly about a made song: who sings which phone and note when, and where beats fall."""
+"""What is known exactly about a made song: phones, notes, phrases and beats, in seconds."""
 
 from __future__ import annotations
 

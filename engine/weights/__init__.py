@@ -1,4 +1,4 @@
-"""Shipped networks. `manifest.json` says of each: sha256, how trained, on what, how good, licence."""
+"""Shipped networks. `manifest.json` says of each: sha256, how trained, on what, licence."""
 
 from __future__ import annotations
 

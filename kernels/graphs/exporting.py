@@ -1,4 +1,4 @@
-"""Export a stateful torch module as one-step ONNX: state ports named from its tree, weights named."""
+"""Export a stateful torch module as one-step ONNX: state ports and weights keep their names."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ def names_of(tree: Any, prefix: str) -> list[str]:
     """Port names of a nested NamedTuple of tensors: `state.memory.h`, in order."""
     if isinstance(tree, Tensor):
         return [prefix]
-    return [leaf for name in tree._fields for leaf in names_of(getattr(tree, name), f"{prefix}.{name}")]
+    return [
+        leaf for name in tree._fields for leaf in names_of(getattr(tree, name), f"{prefix}.{name}")
+    ]
 
 
 def leaves_of(tree: Any) -> list[Tensor]:
     """Tensors of a nested NamedTuple, in order."""
-    return [tree] if isinstance(tree, Tensor) else [leaf for part in tree for leaf in leaves_of(part)]
+    return (
+        [tree] if isinstance(tree, Tensor) else [leaf for part in tree for leaf in leaves_of(part)]
+    )
 
 
 def rebuild(tree: Any, leaves: list[Tensor]) -> Any:
@@ -48,7 +52,9 @@ class Flat(nn.Module):
         return (*leaves_of(outputs), *leaves_of(after))
 
 
-def export(module: nn.Module, examples: dict[str, Tensor], path: Path, config: dict[str, Any]) -> None:
+def export(
+    module: nn.Module, examples: dict[str, Tensor], path: Path, config: dict[str, Any]
+) -> None:
     """Write `module` for batch 1 and one step.
 
     examples: one tensor per input port, by name. config: what `Module.from_config` rebuilds it

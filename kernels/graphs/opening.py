@@ -44,7 +44,9 @@ def _describe(path: Path) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...], 
         for port in model.graph.input
     }
     outputs = tuple(port.name for port in model.graph.output)
-    meta = {prop.key: json.loads(prop.value) for prop in model.metadata_props if prop.key == "cantar"}
+    meta = {
+        prop.key: json.loads(prop.value) for prop in model.metadata_props if prop.key == "cantar"
+    }
     return inputs, outputs, meta.get("cantar", {})
 
 
@@ -85,7 +87,9 @@ class _OnnxRuntime:
         except ImportError as error:
             raise BackendUnavailable(f"onnxruntime: {error}; pip install onnxruntime") from error
         if precision != "fp32":
-            raise BackendUnavailable(f"onnxruntime runs these graphs in fp32 only, asked {precision}")
+            raise BackendUnavailable(
+                f"onnxruntime runs these graphs in fp32 only, asked {precision}"
+            )
         self.inputs, self.outputs, self.meta = _describe(path)
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -206,7 +210,9 @@ def load_module(path: Path) -> Any:
         tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
         for tensor in onnx.load(str(path)).graph.initializer
     }
-    module.load_state_dict({key: weights[key] for key in module.state_dict() if key in weights}, strict=False)
+    module.load_state_dict(
+        {key: weights[key] for key in module.state_dict() if key in weights}, strict=False
+    )
     missing = [key for key, _ in module.named_parameters() if key not in weights]
     if missing:
         raise ValueError(f"{path.name} lacks the weights {', '.join(missing[:3])} …")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import python_speech_features
 import pytest
+import python_speech_features
 import torch
 
 from engine.hearing import mfcc, stft
@@ -18,7 +18,6 @@ from engine.hearing.stft import InverseSTFT, spectrum
 from engine.hearing.windows import FeatureWindows
 from engine.timeline import FEATURE_HOP, hops_heard
 from engine.training.acting import heard
-from engine.training.examples import frame_windows
 from engine.weights import shipped
 from kernels.graphs.opening import load_module
 from kernels.spectral import cepstra

@@ -35,9 +35,7 @@ def test_decimate(noise: np.ndarray, first: int) -> None:
 
 def test_mel_power(noise: np.ndarray) -> None:
     frame = noise[: mfcc.WINDOW]
-    fast = mel_power(
-        frame, mfcc.HAMMING, mfcc.COSINE, mfcc.SINE, mfcc.BANK, mfcc.LOWS, mfcc.HIGHS
-    )
+    fast = mel_power(frame, mfcc.HAMMING, mfcc.COSINE, mfcc.SINE, mfcc.BANK, mfcc.LOWS, mfcc.HIGHS)
     plain = mel_power_plain(frame, mfcc.HAMMING, mfcc.FFT, mfcc.BANK)
     np.testing.assert_allclose(fast, plain, rtol=2e-4)
 

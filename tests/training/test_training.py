@@ -183,5 +183,3 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     other = torch.nn.Linear(2, 2)
     assert checkpoint.load(tmp_path / "c.safetensors", {"m": other}, {})["step"] == 1
     torch.testing.assert_close(other.weight, model.weight)
-
-
