@@ -14,13 +14,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:  # nothing heavy is imported before it is needed: --help answers at once
-    from engine.signals import Motion, Picture
+    from streaming.drawing import DrawingProcess
     from streaming.line import ShowConfig
     from streaming.live import Warmth
     from streaming.ports import MotionSource, Sink, Source
@@ -95,10 +95,11 @@ def _exit_code(error: Exception) -> int | None:
     from engine.rendering.identity import BadIdentity, UnknownIdentity
     from engine.weights import BadWeights
     from kernels.graphs.opening import BackendUnavailable
+    from streaming.drawing import DrawingEnded
     from streaming.live import WorkerError
     from streaming.ports import UserError
 
-    if isinstance(error, WorkerError):
+    if isinstance(error, (WorkerError, DrawingEnded)):
         return 1
     yours = (UsageError, UserError, ConfigError, UnknownIdentity, BadIdentity, BackendUnavailable)
     return 2 if isinstance(error, (*yours, BadWeights)) else None
@@ -231,27 +232,40 @@ def _run(args: argparse.Namespace) -> int:
     check_sinks(specs, fmt)
     if not live and args.input == "silence" and seconds is None:
         raise UsageError("silence never ends: give --seconds N, or --realtime and Ctrl-C")
-    if _is_microphone(args.input):  # it records from the moment it is opened: load everything first
-        avatar = _avatar(config)
+    with _drawing(config) as drawing:  # its child loads what it needs while we load the rest
+        return _perform(args, config, specs, drawing, live)
+
+
+def _perform(
+    args: argparse.Namespace,
+    config: ShowConfig,
+    specs: Sequence[str],
+    drawing: DrawingProcess,
+    live: bool,
+) -> int:
+    """Open everything in the order that its kind of source asks for, and run the show."""
+    microphone = _is_microphone(args.input)
+    if microphone:  # it records from the moment it is opened: load everything first
+        avatar = _avatar(config, drawing)
         warmth = _warm_up(avatar)
-        source = _open_source(args, seconds)
+        source = _open_source(args)
     else:
-        source = _open_source(args, seconds)
-        avatar, warmth = _closing(source, lambda: _avatar(config)), None
+        source = _open_source(args)
+        avatar, warmth = _closing(source, lambda: _avatar(config, drawing)), None
     sinks = _closing(source, lambda: _open_sinks(specs, _format(args, config, source)))
-    if live or _is_microphone(args.input):
-        return _show_live(avatar, source, sinks, config, warmth)
-    return _render(avatar, source, sinks, specs)
+    if live or microphone:
+        return _show_live(avatar, drawing, source, sinks, config, warmth)
+    return _render(avatar, drawing, source, sinks, specs)
 
 
 def _is_microphone(spec: str | None) -> bool:
     return spec is not None and spec.partition(":")[0] == "mic"
 
 
-def _open_source(args: argparse.Namespace, seconds: float | None) -> Source | MotionSource:
+def _open_source(args: argparse.Namespace) -> Source | MotionSource:
     from streaming.schemes import open_source
 
-    return open_source(args.input, args.voice, args.backing, seconds=seconds)
+    return open_source(args.input, args.voice, args.backing, seconds=_seconds(args))
 
 
 def _warm_up(avatar: Any) -> Warmth:
@@ -313,12 +327,20 @@ def _format(
     )
 
 
-def _avatar(config: ShowConfig) -> Any:
+def _drawing(config: ShowConfig) -> DrawingProcess:
+    from streaming.drawing import DrawingProcess
+
+    return DrawingProcess(config)
+
+
+def _avatar(config: ShowConfig, drawing: DrawingProcess) -> Any:
     """Load the avatar; whatever it refuses about its configuration is the user's to mend."""
     from engine.avatar import Avatar
 
     try:
-        return Avatar(config)
+        avatar = Avatar(config, drawing)
+        drawing.ready()
+        return avatar
     except ValueError as error:
         raise UsageError(str(error)) from error
 
@@ -340,6 +362,7 @@ def _open_sinks(specs: Sequence[str], fmt: SinkFormat) -> list[Sink]:
 
 def _render(
     avatar: Any,
+    drawing: DrawingProcess,
     source: Source | MotionSource,
     sinks: Sequence[Sink],
     specs: Sequence[str],
@@ -357,6 +380,7 @@ def _render(
             stopped=stopped,
             progress=progress,
             undo=functools.partial(_remove, files),
+            drawing=drawing,
         )
     took, seconds = time.monotonic() - began, frames / 30
     cut = "interrupted: " if stopped() else ""
@@ -432,6 +456,7 @@ class _Status(logging.Handler):
 
 def _show_live(
     avatar: Any,
+    drawing: DrawingProcess,
     source: Source | MotionSource,
     sinks: Sequence[Sink],
     config: ShowConfig,
@@ -452,24 +477,13 @@ def _show_live(
                 stopped=stopped,
                 status=status.show,
                 warmth=warmth,
-                draw_small=_half_size(config),
+                draw_small=drawing.draw_small,
             )
     finally:
         status.clear()
         logging.getLogger().removeHandler(status)
     print(stats.summary(), file=sys.stderr)
     return 0 if stopped.signal is None else INTERRUPTED + stopped.signal
-
-
-def _half_size(config: ShowConfig) -> Callable[[Motion], Picture]:
-    """Draws at half the size; the renderer is opened when the overload ladder first asks."""
-    from engine.avatar import open_renderer
-
-    small = replace(
-        config.renderer, width=config.renderer.width // 2, height=config.renderer.height // 2
-    )
-    renderer = functools.cache(lambda: open_renderer(replace(config, renderer=small)))
-    return lambda motion: renderer().draw(motion)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The line, measured: `python -m bench.line` writes bench/RESULTS.md and results.json.
 
-Stages per call, then a live run of the demo into nothing: lateness from sample 1,600·n to
-picture n, pictures delivered, and processor time against the two cores of DESIGN's table.
+Stages per call, each alone and back to back; then a live run of the demo into nothing: the same
+stages inside it, lateness from sample 1,600·n to picture n, pictures delivered, memory, and
+processor time against the two cores of DESIGN's table.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -21,10 +23,11 @@ from rich.table import Table
 from engine.avatar import Avatar, AvatarConfig
 from engine.signals import Motion, Sound
 from engine.timeline import FRAME, FRAME_RATE
+from streaming.drawing import DrawingProcess
 from streaming.live import run_live
 from streaming.ports import Source
 from streaming.schemes import open_source
-from streaming.stats import Stats
+from streaming.stats import Histogram, Stats
 
 HERE = Path(__file__).parent
 CORES = 2  # that the budget is stated for
@@ -99,29 +102,62 @@ def stages(seconds: float) -> dict[str, dict[str, float]]:
     return {"hear: sound to motion, per frame": heard, "draw: puppet 512², per picture": drawn}
 
 
-def live(seconds: float) -> tuple[Stats, float]:
-    """A live run of the demo, and the processor seconds it took per second of show."""
-    source = open_source("demo", None, None, seconds=seconds)
-    avatar = Avatar(AvatarConfig())
-    began, cpu = time.monotonic(), time.process_time()
-    stats = run_live(avatar, source, [Pictures()])
-    return stats, (time.process_time() - cpu) / (time.monotonic() - began)
+class Live(NamedTuple):
+    """A live run: what happened, processor seconds per second of show and megabytes in memory,
+    both of all processes."""
+
+    stats: Stats
+    cores: float
+    megabytes: float
+
+
+def live(seconds: float) -> Live:
+    """A live run of the demo, drawn in a process of its own as run_live.py does it."""
+    config = AvatarConfig()
+    with DrawingProcess(config) as drawing:
+        avatar = Avatar(config, drawing)
+        source = open_source("demo", None, None, seconds=seconds)
+        drawing.ready()
+        began, cpu = time.monotonic(), time.process_time() + drawing.cpu_s
+        stats = run_live(avatar, source, [Pictures()])
+        spent = time.process_time() + drawing.cpu_s - cpu
+        cores = spent / (time.monotonic() - began)
+        return Live(stats, cores, sum(map(resident, (os.getpid(), drawing.pid))))
+
+
+def resident(pid: int | None) -> float:
+    """Megabytes of memory that a process has in use; nan where /proc does not say."""
+    status = Path(f"/proc/{pid}/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
+
+
+def spread(histogram: Histogram) -> dict[str, float]:
+    """The percentiles of `percentiles`, from a live run's counts."""
+    return {f"p{q}": histogram.percentile(q) for q in (50, 95, 99)} | {"max": histogram.max}
 
 
 def measure(seconds: float) -> dict:
     """Every figure, as results.json has them."""
     per_stage = stages(seconds)
-    stats, cores = live(seconds)
-    late = {f"p{q}": stats.lateness.percentile(q) for q in (50, 95, 99)}
+    stats, cores, megabytes = live(seconds)
     return {
         "machine": machine(),
         "seconds": seconds,
-        "milliseconds": {**per_stage, "sample 1600·n to picture n, lookahead 2": late},
+        "milliseconds": {
+            **per_stage,
+            "live: hear, per frame": spread(stats.hear),
+            "live: draw, per picture": spread(stats.draw),
+            "live: sample 1600·n to picture n, lookahead 2": spread(stats.lateness),
+        },
         "live": {
             "frames": stats.frames,
             "pictures per second": FRAME_RATE * stats.shown / max(1, stats.frames),
             "skipped share": stats.skipped_share,
             "share of two cores": cores / CORES,
+            "memory, MB": megabytes,
             "ring max / capacity": stats.ring_max / max(1, stats.ring_capacity),
         },
     }

@@ -12,6 +12,7 @@ import logging
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -23,6 +24,7 @@ from engine.motion.resting import neutral
 from engine.signals import Motion, Picture, Sound
 from engine.timeline import FRAME_RATE, HOP, HOP_RATE
 from streaming.clock import Paced, Pacer
+from streaming.drawing import SLOTS, DrawingProcess
 from streaming.line import REGULAR, Frame, LiveConfig, LiveLine, Singer, Tail, channels_of, sing
 from streaming.ports import MotionSource, Sink, Source, UserError
 from streaming.preview import ShowOver
@@ -121,9 +123,11 @@ def run_file(
     stopped: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] = lambda frames: None,
     undo: Callable[[], None] = lambda: None,
+    drawing: DrawingProcess | None = None,
 ) -> int:
     """Draw every frame of a source into the sinks, as fast as it goes; return how many.
 
+    drawing: draws for the avatar, a few frames behind what is heard (nothing is dropped).
     Ends early, with finished sinks, as soon as `stopped()`. `progress` is told the frames done.
     Source and sinks are closed in any case. When the source or the avatar fails after the first
     frame, `undo` is called last, to take back what was written; what a failing sink has written is
@@ -132,10 +136,11 @@ def run_file(
     outputs = Outputs(sinks)
     frames, writing = 0, False
     try:
-        for motion, sound in _show(avatar, source, outputs.wants_sound, stopped):
-            picture = avatar.draw(motion) if outputs.wants_picture else None
+        show = _show(avatar, source, outputs.wants_sound, stopped)
+        drawn = _drawn(avatar, drawing, show) if outputs.wants_picture else _undrawn(show)
+        for frame in drawn:
             writing = True
-            outputs.write(Frame(motion, picture, sound))
+            outputs.write(frame)
             writing = False
             frames += 1
             progress(frames)
@@ -163,6 +168,33 @@ def _show(
         return
     while not stopped() and (motion := source.read()) is not None:
         yield motion, None
+
+
+def _undrawn(show: Iterator[tuple[Motion, Sound | None]]) -> Iterator[Frame]:
+    for motion, sound in show:
+        yield Frame(motion, None, sound)
+
+
+def _drawn(
+    avatar: Singer, drawing: DrawingProcess | None, show: Iterator[tuple[Motion, Sound | None]]
+) -> Iterator[Frame]:
+    """Every frame with its picture, in order; with a drawing process, SLOTS are under way."""
+    if drawing is None:
+        for motion, sound in show:
+            yield Frame(motion, avatar.draw(motion), sound)
+        return
+    under_way: deque[tuple[Motion, Sound | None]] = deque()
+    for motion, sound in show:
+        if len(under_way) == SLOTS:
+            yield _finished(drawing, *under_way.popleft())
+        drawing.begin(motion)
+        under_way.append((motion, sound))
+    while under_way:
+        yield _finished(drawing, *under_way.popleft())
+
+
+def _finished(drawing: DrawingProcess, motion: Motion, sound: Sound | None) -> Frame:
+    return Frame(motion, drawing.finish(), sound)
 
 
 def _close_quietly(outputs: Outputs) -> None:

@@ -3,6 +3,7 @@ moves only when told."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from random import Random
@@ -83,6 +84,29 @@ class FakeAvatar:
         rgba[..., 1] = round(1000 * float(motion.head[0])) % 256
         rgba[..., 3] = 255
         return Picture(motion.frame, rgba)
+
+
+class FakeDrawing:
+    """A DrawingProcess that is none: what it begins is drawn at once, by the avatar."""
+
+    def __init__(self, avatar: FakeAvatar) -> None:
+        self.draw = self.draw_small = avatar.draw
+        self._drawn: deque[Picture] = deque()
+
+    def ready(self) -> None:
+        pass
+
+    def begin(self, motion: Motion) -> None:
+        self._drawn.append(self.draw(motion))
+
+    def finish(self) -> Picture:
+        return self._drawn.popleft()
+
+    def __enter__(self) -> FakeDrawing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 class FakeSource:

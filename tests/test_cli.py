@@ -17,7 +17,7 @@ import run_live
 from engine.timeline import SAMPLE_RATE
 from streaming import schemes
 from streaming.ports import UserError
-from tests.fakes import FakeAvatar, noise
+from tests.fakes import FakeAvatar, FakeDrawing, noise
 
 ROOT = Path(run_live.__file__).parent
 
@@ -49,11 +49,12 @@ def fake(monkeypatch):
     """The command line with a stand-in for the avatar."""
     avatar = FakeAvatar(size=64)
 
-    def load(config):
+    def load(config, drawing):
         avatar.config = config
         return avatar
 
     monkeypatch.setattr(run_live, "_avatar", load)
+    monkeypatch.setattr(run_live, "_drawing", lambda config: FakeDrawing(avatar))
     return avatar
 
 
