@@ -66,16 +66,24 @@ class _OpenVino:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
         }
-        self._compiled = core.compile_model(str(path), "CPU", options)
-        self._request = self._compiled.create_infer_request()
+        self._request = core.compile_model(str(path), "CPU", options).create_infer_request()
+        # Ports are bound once to arrays of ours: handing them over anew costs as much as inferring.
+        # They keep their order in the file; OpenVINO may give one tensor several names.
+        self._in = {name: np.zeros(shape, np.float32) for name, shape in self.inputs.items()}
+        for index, array in enumerate(self._in.values()):
+            self._request.set_input_tensor(index, ov.Tensor(array, shared_memory=True))
+        self._out = {}
+        for index, name in enumerate(self.outputs):
+            shape = tuple(self._request.get_output_tensor(index).shape)
+            self._out[name] = np.zeros(shape, np.float32)
+            tensor = ov.Tensor(self._out[name], shared_memory=True)
+            self._request.set_output_tensor(index, tensor)
 
     def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
-        # Ports keep their order in the file; OpenVINO may give one tensor several names.
-        self._request.infer([feeds[name] for name in self.inputs], share_inputs=True)
-        return {
-            name: self._request.get_output_tensor(index).data.copy()
-            for index, name in enumerate(self.outputs)
-        }
+        for name, array in self._in.items():
+            np.copyto(array, feeds[name])
+        self._request.infer()
+        return {name: array.copy() for name, array in self._out.items()}
 
 
 class _OnnxRuntime:
