@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -83,11 +83,11 @@ class _Handover:
     def closed(self) -> bool:
         return self._closed
 
-    def _await(self, waiting: deque[Any], timeout: float | None) -> None:
-        """Wait until something is there or nothing will come; the condition is held."""
+    def _await(self, ready: Callable[[], bool], timeout: float | None) -> None:
+        """Wait until what is waited for is there or will not come; the condition is held."""
         if timeout != 0:
             self._changed.wait_for(
-                lambda: waiting or self._closed or self._reason is not None, timeout
+                lambda: ready() or self._closed or self._reason is not None, timeout
             )
         self._check()
 
@@ -149,14 +149,17 @@ class Ring(_Handover):
         self._sounds.clear()
         self._level = 0
 
-    def pull(self, timeout: float | None = 0.0, limit: int | None = None) -> Sound | None:
+    def pull(
+        self, timeout: float | None = 0.0, limit: int | None = None, until: int = 0
+    ) -> Sound | None:
         """All waiting sound up to the first gap, at most `limit` samples of it.
 
-        Waits at most `timeout` seconds (None: for ever). None when nothing came in time, or when
-        the ring is closed and drained (`closed` tells which). Raises the reason of a failure.
+        Waits at most `timeout` seconds (None: for ever) for any sound that reaches sample `until`;
+        then less will do. None when nothing came in time, or when the ring is closed and drained
+        (`closed` tells which). Raises the reason of a failure.
         """
         with self._changed:
-            self._await(self._sounds, timeout)
+            self._await(lambda: bool(self._sounds) and (self._end or 0) >= until, timeout)
             if not self._sounds:
                 return None
             sound = self._run(self.capacity if limit is None else limit)
@@ -211,7 +214,7 @@ class Latest(_Handover, Generic[T]):
         reason of a failure.
         """
         with self._changed:
-            self._await(self._values, timeout)
+            self._await(lambda: bool(self._values), timeout)
             if not self._values:
                 return None
             keep = len(self._values) - 1

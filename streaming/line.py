@@ -268,6 +268,7 @@ class LiveLine:
         self._draw_small = draw_small
         self._draw_s = 0.0  # s a picture takes, smoothed
         self._hear_s = 0.0  # s spent since the last motion
+        self._heard = -1  # the last frame that was heard
         self._state = avatar.initial_state()
         self._easing = Easing()
         self._shelf: dict[int, Motion] = {}  # heard, waiting for their ticks
@@ -318,6 +319,14 @@ class LiveLine:
 
     # -- hearing
 
+    def next_to_hear(self, timeout: float | None = 0.0) -> Sound | None:
+        """The sound that completes the next motion, or what there is when the time is over.
+
+        A frame's hops are heard together: one at a time would find the caches cold each time.
+        """
+        complete = samples_needed(self._heard + 1, self.avatar.config.lookahead)
+        return self.ring.pull(timeout, until=complete)
+
     def hear(self, sound: Sound) -> None:
         """Hear what was pulled from the ring; hand its motions on."""
         began = self._now()
@@ -328,6 +337,7 @@ class LiveLine:
             self._deliver(self._easing.heard(motion))
         if motions:
             self._hear_s = 0.0
+            self._heard = motions[-1].frame
 
     def _deliver(self, motion: Motion) -> None:
         if self.frames is not None and motion.frame >= self.frames:

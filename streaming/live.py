@@ -371,7 +371,7 @@ class _Crew:
 
     def _hear(self) -> None:
         while not self._over.is_set():
-            sound = self._line.ring.pull(LOOK)
+            sound = self._line.next_to_hear(LOOK)
             if sound is not None:
                 self._line.hear(sound)
 

@@ -261,3 +261,16 @@ def test_cut_and_join(a, b, n):
 
 def test_milliseconds_become_samples():
     assert samples_in(200) == 9600
+
+
+def test_a_pull_may_wait_for_a_whole_frame() -> None:
+    """Sound that comes in pieces is handed over together once it reaches `until`."""
+    ring, pulled = Ring(200), []
+    reader = threading.Thread(target=lambda: pulled.append(ring.pull(30.0, until=1600)))
+    reader.start()
+    for start in range(0, 1920, 480):
+        ring.push(Sound(np.zeros((1, 480), np.float32), start))
+    reader.join(30.0)
+    assert [(sound.start, sound.end >= 1600) for sound in pulled] == [(0, True)]
+    ring.push(Sound(np.zeros((1, 480), np.float32), 1920))
+    assert ring.pull(0.0, until=10_000) is not None
