@@ -53,14 +53,14 @@ class AvatarConfig:
     """Who sings and how.
 
     avatar: an identity's name or the path of its folder. lookahead: frames of future sound a motion
-    may hear, 0 … 6. style: which of the trained subjects' manners. seed: of everything random.
-    blinks: `paper` (U(1.2, 2.0) s apart) or `people` (slower). backend: `auto`, `openvino`,
+    may hear, 0 … 6. style: 0 shy, 1 warm, 2 pop, 3 rock, 4 dreamy, 5 theatrical. seed: of
+    everything random. blinks: `paper` (U(1.2, 2.0) s apart) or `people` (slower). backend: `auto`, `openvino`,
     `onnxruntime`, `eager`, `tensorrt`.
     """
 
     avatar: str = "lumi"
     lookahead: int = 2
-    style: int = 0
+    style: int = 2
     seed: int = 0
     blinks: Literal["paper", "people"] = "people"
     backend: str = "auto"
