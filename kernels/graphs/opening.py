@@ -6,6 +6,7 @@ import importlib
 import json
 import logging
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,6 +51,15 @@ def _describe(path: Path) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...], 
     return inputs, outputs, meta.get("cantar", {})
 
 
+@cache
+def _openvino_core() -> Any:
+    """One for the process, never let go: when the last one goes, OpenVINO unloads its plugin and
+    with it the stack that signals are handled on, and the next Ctrl-C crashes the interpreter."""
+    import openvino as ov
+
+    return ov.Core()
+
+
 class _OpenVino:
     backend = "openvino"
 
@@ -59,25 +69,26 @@ class _OpenVino:
         except ImportError as error:
             raise BackendUnavailable(f"openvino: {error}; pip install openvino") from error
         self.inputs, self.outputs, self.meta = _describe(path)
-        core = ov.Core()
+        core = _openvino_core()
         options = {
             "INFERENCE_NUM_THREADS": 1,
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
         }
-        self._request = core.compile_model(str(path), "CPU", options).create_infer_request()
-        # Ports are bound once to arrays of ours: handing them over anew costs as much as inferring.
-        # They keep their order in the file; OpenVINO may give one tensor several names.
-        self._in = {name: np.zeros(shape, np.float32) for name, shape in self.inputs.items()}
-        for index, array in enumerate(self._in.values()):
-            self._request.set_input_tensor(index, ov.Tensor(array, shared_memory=True))
-        self._out = {}
+        self._compiled = core.compile_model(str(path), "CPU", options)
+        self._request = self._compiled.create_infer_request()
+        # Ports are bound once, to memory of OpenVINO's own that we see as arrays: handing arrays
+        # over at each call costs as much as inferring. Ports keep their order in the file.
+        self._in, self._out = {}, {}
+        for index, (name, shape) in enumerate(self.inputs.items()):
+            tensor = ov.Tensor(ov.Type.f32, ov.Shape(shape))
+            self._request.set_input_tensor(index, tensor)
+            self._in[name] = tensor.data
         for index, name in enumerate(self.outputs):
-            shape = tuple(self._request.get_output_tensor(index).shape)
-            self._out[name] = np.zeros(shape, np.float32)
-            tensor = ov.Tensor(self._out[name], shared_memory=True)
+            tensor = ov.Tensor(ov.Type.f32, self._request.get_output_tensor(index).shape)
             self._request.set_output_tensor(index, tensor)
+            self._out[name] = tensor.data
 
     def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
         for name, array in self._in.items():
