@@ -37,7 +37,7 @@ songs: $(VENV)/dev
 train: songs
 	$(PY) -m engine.training.separator --songs $(CORPUS)/train --hard $(CORPUS)/backings --out $(RUNS)/separator
 	$(PY) -m engine.training.ship separator $(RUNS)/separator
-	$(PY) -m engine.training.acting --songs $(CORPUS)/train --hard $(CORPUS)/backings --out $(CORPUS)/lessons
+	$(PY) -m engine.training.acting --songs $(CORPUS)/train --hard $(CORPUS)/backings --separator engine/weights/separator.onnx --out $(CORPUS)/lessons
 	$(PY) -m engine.training.musicface --lessons $(CORPUS)/lessons --out $(RUNS)/musicface
 	$(PY) -m engine.training.ship musicface $(RUNS)/musicface
 
