@@ -20,12 +20,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench.sound import read_sound
 from engine.avatar import Avatar, AvatarConfig
 from engine.signals import Motion, Sound
 from engine.timeline import FRAME, FRAME_RATE
 from streaming.drawing import DrawingProcess
 from streaming.live import run_live
-from streaming.ports import Source
 from streaming.schemes import open_source
 from streaming.stats import Histogram, Stats
 
@@ -74,21 +74,10 @@ def timed(calls: Sequence[Callable[[], object]], skip: int = 15) -> dict[str, fl
     return percentiles(spent[skip:])
 
 
-def demo_sound(seconds: float) -> np.ndarray:
-    """The demo song [2, n]."""
-    source = open_source("demo", None, None, seconds=seconds)
-    assert isinstance(source, Source)
-    parts = []
-    while (sound := source.read()) is not None:
-        parts.append(sound.samples)
-    source.close()
-    return np.concatenate(parts, axis=1)
-
-
 def stages(seconds: float) -> dict[str, dict[str, float]]:
     """Hearing (sound to motion) and drawing, per frame."""
     avatar = Avatar(AvatarConfig())
-    sound = demo_sound(seconds)
+    sound = read_sound("demo", seconds)
     state, motions = avatar.initial_state(), []
 
     def hear(at: int) -> None:

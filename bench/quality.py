@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from bench.sound import read_sound
 from engine.avatar import Avatar, AvatarConfig
 from engine.metrics import mouth
 from engine.motion.blendshapes import JAW_OPEN
@@ -22,8 +23,6 @@ from engine.timeline import FEATURE_RATE, FRAME, SAMPLE_RATE, frames_in
 from engine.training.performer import Performance, perform
 from engine.training.truth import Truth, load_truth
 from engine.training.visemes import TABLE, VOWELS, nucleus, read_ipa
-from streaming.ports import Source
-from streaming.schemes import open_source
 
 HEADER = """# How well the shipped networks sing
 
@@ -87,14 +86,24 @@ def song_scores(avatar: Avatar, path: Path) -> dict[str, float]:
     voice, backing = (soxr.resample(side, rate, SAMPLE_RATE)[None] for side in both.T)
     truth = load_truth(path.with_suffix(".json"))
     acted = perform(truth, both[:, 0].copy(), avatar.config.style, np.random.default_rng(0))
-    mixed = shapes_of(motions_of(avatar, voice + backing))
+    moved = motions_of(avatar, voice + backing)
+    mixed = shapes_of(moved)
     dry = shapes_of(motions_of(avatar, voice))
     alone = shapes_of(motions_of(avatar, backing))
     return {
         "shut on accompaniment": mouth.shut_share(alone),
+        "mixed: head speed over acted, vigour 1": head_speed(moved, acted) / avatar.config.vigour,
         **_voice_scores("dry", dry, both[:, 0], acted, truth),
         **_voice_scores("mixed", mixed, both[:, 0], acted, truth),
     }
+
+
+def head_speed(motions: list[Motion], acted: Performance) -> float:
+    """Mean speed of the head's three angles over the performer's."""
+    made = np.stack([motion.head[:3] for motion in motions])
+    return float(
+        np.abs(np.diff(made, axis=0)).mean() / np.abs(np.diff(acted.head[:, :3], axis=0)).mean()
+    )
 
 
 def _voice_scores(
@@ -132,7 +141,7 @@ def _phone_scores(name: str, shapes: F32, truth: Truth) -> dict[str, float]:
 
 def real_voice_scores(avatar: Avatar, path: Path) -> dict[str, float]:
     """A recording of a voice alone, without truth: is the mouth open, does it follow loudness?"""
-    sound = read_sound(path)
+    sound = read_sound(str(path))
     shapes = shapes_of(motions_of(avatar, sound))
     levels = mouth.frame_levels(sound.mean(axis=0), SAMPLE_RATE, len(shapes))
     voiced = mouth.voiced_frames(levels)
@@ -142,17 +151,6 @@ def real_voice_scores(avatar: Avatar, path: Path) -> dict[str, float]:
         "dry: jaw follows loudness": mouth.loudness_correlation(shapes, levels),
         "dry: late against loudness": mouth.lateness(shapes[:, JAW_OPEN], floor),
     }
-
-
-def read_sound(path: Path) -> F32:
-    """A whole file as 48 kHz [C, n]."""
-    source = open_source(str(path), None, None)
-    assert isinstance(source, Source)
-    parts = []
-    while (sound := source.read()) is not None:
-        parts.append(sound.samples)
-    source.close()
-    return np.concatenate(parts, axis=1)
 
 
 def markdown(rows: dict[str, dict[str, float]]) -> str:

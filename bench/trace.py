@@ -12,7 +12,8 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from bench.quality import motions_of, read_sound, shapes_of
+from bench.quality import motions_of, shapes_of
+from bench.sound import read_sound
 from engine.avatar import Avatar, AvatarConfig
 from engine.motion.blendshapes import INDEX
 from engine.signals import F32, Motion
@@ -60,14 +61,14 @@ def draw(sound: F32, motions: list[Motion], start: float, stop: float, out: Path
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("sound", type=Path)
+    parser.add_argument("sound")
     parser.add_argument("--out", type=Path, default=Path("trace.png"))
     parser.add_argument("--start", type=float, default=0.0)
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--style", type=int, default=0)
     args = parser.parse_args()
     stop = args.start + args.seconds
-    sound = read_sound(args.sound)[:, : int(stop * SAMPLE_RATE)]
+    sound = read_sound(args.sound, stop)
     avatar = Avatar(replace(AvatarConfig(), style=args.style))
     draw(sound, motions_of(avatar, sound), args.start, stop, args.out)
 

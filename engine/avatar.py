@@ -55,8 +55,8 @@ class AvatarConfig:
     avatar: an identity's name or the path of its folder. lookahead: frames of future sound a motion
     may hear, 0 … 6. style: 0 shy, 1 warm, 2 pop, 3 rock, 4 dreamy, 5 theatrical. seed: of
     everything random. blinks: `paper` (U(1.2, 2.0) s apart) or `people` (slower). vigour: how far
-    the head moves, 0 … 4; 1 is what the network says, which is 0.57 of what it was shown, since it
-    cannot know every stroke. backend: `auto`, `openvino`, `onnxruntime`, `eager`, `tensorrt`.
+    the head moves, 0 … 4; 1 is as the network learned it, the default is larger, for a small
+    picture. backend: `auto`, `openvino`, `onnxruntime`, `eager`, `tensorrt`.
     """
 
     avatar: str = "lumi"
