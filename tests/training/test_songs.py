@@ -47,7 +47,8 @@ from engine.training.songs.singing import (  # noqa: E402
     sing,
     syllabify,
 )
-from engine.training.songs.song import Song, choose_cast, make_song  # noqa: E402
+from engine.training.songs.song import Song, make_song  # noqa: E402
+from engine.training.songs.vocals import choose_cast  # noqa: E402
 from engine.training.songs.voices import SILENCE, MissingEngineError, Speaker, Voice  # noqa: E402
 
 SINGER = Singer(

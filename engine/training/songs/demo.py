@@ -18,7 +18,8 @@ from engine.training.songs import hard_backings as hard
 from engine.training.songs.backing import Part, Section, bass, comp, drum_bar, render
 from engine.training.songs.harmony import MAJOR, Harmony
 from engine.training.songs.singing import FRAME, Singer, Syllables, breathe, sing
-from engine.training.songs.song import Song, Vocals, finish, tell
+from engine.training.songs.song import Song, finish, tell
+from engine.training.songs.vocals import Vocals
 from engine.training.songs.voices import F64, Speaker, Voice
 from engine.training.truth import BREATH, Note, Phone, Phrase, save_truth
 
