@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import NamedTuple
 
@@ -273,13 +273,17 @@ def run_live(
     status: Callable[[str], None] = lambda line: None,
     warmth: Warmth | None = None,
     draw_small: Callable[[Motion], Picture] | None = None,
+    watch: Callable[[LiveLine], None] = lambda line: None,
+    alone: bool = True,
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Stats:
     """Run a live show to its end, or until `stopped()`; return what happened.
 
     A source that answers at once is played at the pace of the clock. `status` gets one line a
-    second. `warmth`: from a `warm_up` that was made already. The sinks are written from the calling
+    second. `warmth`: from a `warm_up` made already. `watch` gets the line before it starts,
+    to look at its stats from elsewhere. `alone`: no other show runs in this process, so the garbage
+    collector may stop it for a moment now rather than later. The sinks are written from the calling
     thread, 30 times a second. Source and sinks are closed in any case. Raises UserError as source
     and sinks do, and WorkerError.
     """
@@ -303,7 +307,9 @@ def run_live(
             now=now,
             draw_small=draw_small,
         )
-        _Crew(line, source, outputs, stopped, status, now, sleep).run()
+        watch(line)
+        with _garbage_kept() if alone else nullcontext():
+            _Crew(line, source, outputs, stopped, status, now, sleep).run()
     except BaseException:
         _close_quietly(outputs)
         raise
@@ -311,6 +317,17 @@ def run_live(
         source.close()
     outputs.close()
     return line.stats
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """What is loaded by now stays; it is not searched while the show runs."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class _Crew:
@@ -340,8 +357,6 @@ class _Crew:
         else:
             threads.append(self._thread("reading", self._play_back))
             self._line.pacer.free(self._now())
-        gc.collect()
-        gc.freeze()  # what is loaded by now stays; do not search it while the show runs
         try:
             for thread in threads:
                 thread.start()
@@ -353,7 +368,6 @@ class _Crew:
             self._line.close()
             for thread in threads:
                 thread.join(JOIN)
-            gc.unfreeze()
         self._raise_failure()
 
     def _tick(self) -> None:

@@ -565,6 +565,24 @@ def test_what_the_user_can_mend_passes_through_unchanged():
     assert sink.closed == 1
 
 
+def test_two_shows_in_one_process_do_not_touch_each_other():
+    """Started together, watched from outside, without stopping each other for the garbage."""
+    sound, lines, sinks = noise(0.5, channels=2), [], [FakeSink(), FakeSink()]
+
+    def show(sink):
+        source = FakeSource(chunks(sound, 1600), channels=2)
+        run_live(FakeAvatar(), source, [sink], watch=lines.append, alone=False)
+
+    threads = [threading.Thread(target=show, args=[sink]) for sink in sinks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert [line.stats.frames for line in lines] == [15, 15]
+    for one, other in zip(*(sink.frames for sink in sinks), strict=True):
+        assert np.array_equal(one.motion.blendshapes, other.motion.blendshapes)
+
+
 def test_a_live_show_ends_when_asked():
     sink = FakeSink()
     endless = (indexed(n * 1600, 1600) for n in iter(int, 1))
