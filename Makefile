@@ -35,10 +35,10 @@ songs: $(VENV)/dev
 	$(PY) -m engine.training.songs --out $(CORPUS)/valid --hours 0.25 --seed 900000 --split held-out --jobs 2
 
 train: songs
-	$(PY) -m engine.training.separator --songs $(CORPUS)/train --hard $(CORPUS)/backings --out $(RUNS)/separator
+	$(PY) -m engine.training.separator --set songs=$(CORPUS)/train --set hard=$(CORPUS)/backings --set valid=$(CORPUS)/valid --set loop.out=$(RUNS)/separator
 	$(PY) -m engine.training.ship separator $(RUNS)/separator
 	$(PY) -m engine.training.acting --songs $(CORPUS)/train --hard $(CORPUS)/backings --separator engine/weights/separator.onnx --out $(CORPUS)/lessons
-	$(PY) -m engine.training.musicface --lessons $(CORPUS)/lessons --out $(RUNS)/musicface
+	$(PY) -m engine.training.musicface --set lessons=$(CORPUS)/lessons --set loop.out=$(RUNS)/musicface
 	$(PY) -m engine.training.ship musicface $(RUNS)/musicface
 
 $(VENV)/bin/python:

@@ -1,44 +1,51 @@
-"""Train MusicFace: `python -m engine.training.musicface --lessons CACHE --out runs/face`.
+"""Train MusicFace: `python -m engine.training.musicface --config configs/train/musicface.yaml`.
 
 Losses of Eqs. 10–13 with the paper's weights; what we add or change is said where it is done.
-Resumes from its last checkpoint.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from engine.metrics.mouth import MOUTH
-from engine.motion.musicface_net import SMALL, Acted, Discriminator, MusicFace, MusicFaceConfig
+from engine.motion.musicface_net import Acted, Discriminator, MusicFace, MusicFaceConfig
 from engine.timeline import FRAME, HOP, MAX_LOOKAHEAD
-from engine.training import checkpoint
 from engine.training.examples import frame_windows
-from engine.training.separator import follow
+from engine.training.loop import (
+    LoopConfig,
+    config_from_command_line,
+    descend,
+    device,
+    linear_decay,
+    mixed_precision,
+    moved,
+    train,
+)
 
 
 @dataclass(frozen=True)
 class MusicFaceTraining:
-    """batch sequences of `frames` (the paper's 128) a step; rate above its 1e-4: fewer steps here.
-
-    minutes: of training, all runs together. adversary_from: step at which LSGAN joins.
+    """lessons: folder that `engine.training.acting` wrote. batch: sequences of `frames` (the
+    paper's 128) a step. rate: at the start; it decays linearly over the last 60 % of the steps.
+    adversary_from: step at which LSGAN joins. rollout: share of the steps, at the end, that see
+    sequences four times as long, a quarter as many, so that the head stays stable.
     """
 
+    lessons: str = "corpus/lessons"
     batch: int = 16
     frames: int = 128
     rate: float = 1e-3
-    minutes: float = 40.0
-    average: float = 0.998
     adversary_from: int = 300
-    seed: int = 0
+    rollout: float = 0.15
+    net: MusicFaceConfig = field(default_factory=MusicFaceConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
 
 
 class Batch(NamedTuple):
@@ -53,14 +60,14 @@ class Batch(NamedTuple):
 class Lessons:
     """Every song's lessons in memory, cut at random into sequences."""
 
-    def __init__(self, folder: Path, config: MusicFaceConfig, seed: int) -> None:
+    def __init__(self, config: MusicFaceTraining) -> None:
         """Raises FileNotFoundError when the folder holds no lesson."""
+        folder = Path(config.lessons)
         paths = sorted(p for p in folder.glob("*.npz") if ".partial" not in p.name)
         if not paths:
             raise FileNotFoundError(f"no lessons in {folder}: run engine.training.acting first")
         self.songs = [dict(np.load(path)) for path in paths]
         self.config = config
-        self.rng = np.random.default_rng(seed)
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and 1/deviation [2, 26] of the features."""
@@ -80,9 +87,14 @@ class Lessons:
         weights[mouth] = np.minimum(8, 0.4 / (some[:, mouth].astype(np.float32).std(0) + 0.05))
         return weights
 
-    def batch(self, size: int, frames: int) -> Batch:
-        """`size` random sequences."""
-        cuts = [self._cut(frames) for _ in range(size)]
+    def batch(self, rng: np.random.Generator, step: int) -> Batch:
+        """The random sequences of a step."""
+        config = self.config
+        longer = step >= (1 - config.rollout) * config.loop.steps
+        many, frames = (
+            (config.batch // 4, 4 * config.frames) if longer else (config.batch, config.frames)
+        )
+        cuts = [self._cut(rng, frames) for _ in range(max(2, many))]
         return Batch(
             *(
                 torch.from_numpy(np.stack(side).astype(np.float32))
@@ -90,8 +102,9 @@ class Lessons:
             )
         )
 
-    def _cut(self, frames: int) -> tuple[np.ndarray, ...]:
-        rng, song = self.rng, self.songs[self.rng.integers(len(self.songs))]
+    def _cut(self, rng: np.random.Generator, frames: int) -> tuple[np.ndarray, ...]:
+        long_enough = [s for s in self.songs if s["sung_face"].shape[1] > frames + 2]
+        song = long_enough[rng.integers(len(long_enough))]
         variant = rng.integers(len(song["silent"]))
         kind = "rest" if song["silent"][variant] else "sung"
         take = rng.integers(len(song["styles"]))
@@ -100,7 +113,7 @@ class Lessons:
         lookahead = 2 if rng.random() < 0.6 else int(rng.integers(MAX_LOOKAHEAD + 1))
         span = np.arange(start, start + frames)
         windows = frame_windows(song["features"][variant].astype(np.float32), span, lookahead)
-        code = np.zeros((frames, self.config.code), np.float32)
+        code = np.zeros((frames, self.config.net.code), np.float32)
         code[:, song["styles"][take]] = 1
         code[:, -1] = lookahead / MAX_LOOKAHEAD
         return (
@@ -180,131 +193,82 @@ def discriminator_input(
     return torch.cat([newest.flatten(2), pose / unit, closing[..., None]], 2).transpose(1, 2)
 
 
-class Trainer:
-    """Generator, adversary, their optimisers and the running average, resumable."""
+class MusicFaceTask:
+    """What the loop needs to know about MusicFace: generator, adversary, their optimisers."""
 
-    def __init__(self, config: MusicFaceTraining, model_config: MusicFaceConfig, out: Path) -> None:
-        torch.manual_seed(config.seed)
-        self.config = config
-        self.model = MusicFace(model_config)
-        self.average = copy.deepcopy(self.model).eval()
-        self.adversary = Discriminator()
-        self.optimiser = torch.optim.Adam(self.model.parameters(), config.rate, betas=(0.9, 0.99))
-        self.adversary_optimiser = torch.optim.Adam(
-            self.adversary.parameters(), 2e-4, betas=(0.5, 0.99)
-        )
-        self.weight = torch.ones(model_config.expression)
-        self.path = out / "checkpoint.safetensors"
-        self.meta: dict = {"step": 0, "spent": 0.0, "model": asdict(model_config)}
+    def __init__(self, config: MusicFaceTraining) -> None:
+        """Raises FileNotFoundError when there are no lessons."""
+        torch.manual_seed(config.loop.seed)
+        self.config, self.lessons = config, Lessons(config)
+        model = MusicFace(config.net)
+        mean, scale = self.lessons.statistics()
+        model.mean.data.copy_(torch.from_numpy(mean))
+        model.scale.data.copy_(torch.from_numpy(scale))
+        self.model, self.adversary = model, Discriminator()
+        self.models: dict[str, nn.Module] = {
+            "model": model,
+            "average": copy.deepcopy(model).eval(),
+            "adversary": self.adversary,
+        }
+        adam = torch.optim.Adam
+        self.optimisers: dict[str, torch.optim.Optimizer] = {
+            "adam": adam(model.parameters(), config.rate, betas=(0.9, 0.99)),
+            "adversary": adam(self.adversary.parameters(), 2e-4, betas=(0.5, 0.99)),
+        }
+        self.record: dict[str, Any] = {"model": asdict(config.net)}
+        self.weight = torch.from_numpy(self.lessons.shape_weights()).to(device())
 
-    def _parts(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
-        models = {"model": self.model, "average": self.average, "adversary": self.adversary}
-        return models, {"adam": self.optimiser, "adversary": self.adversary_optimiser}
-
-    def resume(self, lessons: Lessons) -> None:
-        """Load the last checkpoint, or set the feature statistics of a fresh model."""
-        self.weight = torch.from_numpy(lessons.shape_weights())
-        if self.path.exists():
-            self.meta = checkpoint.load(self.path, *self._parts())
-            return
-        mean, scale = lessons.statistics()
-        for module in (self.model, self.average):
-            module.mean.data.copy_(torch.from_numpy(mean))
-            module.scale.data.copy_(torch.from_numpy(scale))
-
-    def save(self) -> None:
-        """Write the checkpoint."""
-        checkpoint.save(self.path, *self._parts(), self.meta)
+    @property
+    def material(self) -> Lessons:
+        """Where batches come from."""
+        return self.lessons
 
     def act(self, batch: Batch) -> tuple[Acted, list[Tensor]]:
         """The generator on a batch, its head starting where the truth's was (p₀ of Eq. 12)."""
         model = self.model
-        state = model.initial_state(len(batch.code))
+        state = moved(model.initial_state(len(batch.code)), device())
         before = batch.before / model.unit
         pose_state = state.pose._replace(pose=before[:, 1], velocity=before[:, 1] - before[:, 0])
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             inputs, attention, _ = model.attend(batch.windows, batch.code, state)
             face, closing = model.egn(inputs[0]), model.esgn(inputs[2])[..., 0]
         pose, _ = model.pgn(inputs[1].float(), pose_state)
         return Acted(face, pose * model.unit, closing), attention
 
-    def step(self, batch: Batch, progress: float) -> dict[str, float]:
+    def step(self, batch: Batch, step: int, progress: float) -> dict[str, Tensor]:
         """One update of the generator and, once it joined, of the adversary."""
-        config = self.config
-        rate = config.rate * min(1, (self.meta["step"] + 1) / 50, (1 - progress) / 0.6 + 1e-3)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        config, adam = self.config, self.optimisers["adam"]
+        for group in adam.param_groups:
+            group["lr"] = config.rate * min(1, (step + 1) / 50) * linear_decay(progress)
         made, attention = self.act(batch)
-        terms = regression_loss(made, batch, attention, self.model.unit, self.weight)
-        if self.meta["step"] >= config.adversary_from:
+        unit = self.model.unit
+        terms = regression_loss(made, batch, attention, unit, self.weight)
+        if step >= config.adversary_from:
             fake = discriminator_input(
-                batch, made.pose.float(), made.closing.float(), self.model.unit, self.model
+                batch, made.pose.float(), made.closing.float(), unit, self.model
             )
             terms["adversary"] = 0.1 * (self.adversary(fake) - 1).square().mean()
-        self.optimiser.zero_grad()
-        torch.stack(list(terms.values())).sum().backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
-        self.optimiser.step()
+        descend(torch.stack(list(terms.values())).sum(), self.model, adam, clip=2.0)
         if "adversary" in terms:
             terms["judge"] = self._judge(batch, fake.detach())
-        self.meta["step"] += 1
-        follow(
-            self.average,
-            self.model,
-            min(config.average, self.meta["step"] / (self.meta["step"] + 20)),
-        )
-        return {name: float(value.detach()) for name, value in terms.items()}
+        return terms
+
+    def score(self, model: nn.Module) -> dict[str, float]:
+        """Not scored while training: `bench.quality` does that."""
+        raise NotImplementedError("set loop.score_every to 0")
 
     def _judge(self, batch: Batch, fake: Tensor) -> Tensor:
-        real = discriminator_input(batch, batch.pose, batch.closing, self.model.unit, self.model)
+        unit = self.model.unit
+        real = discriminator_input(batch, batch.pose, batch.closing, unit, self.model)
         loss = (self.adversary(real) - 1).square().mean() + self.adversary(fake).square().mean()
-        self.adversary_optimiser.zero_grad()
-        loss.backward()
-        self.adversary_optimiser.step()
-        return loss.detach()
-
-
-def train(
-    lessons: Lessons, out: Path, config: MusicFaceTraining, model_config: MusicFaceConfig
-) -> Path:
-    """Train until `config.minutes` are spent, over however many runs; return the checkpoint."""
-    trainer = Trainer(config, model_config, out)
-    trainer.resume(lessons)
-    lessons.rng = np.random.default_rng([config.seed, trainer.meta["step"]])
-    begun, before = time.monotonic(), trainer.meta["spent"]
-    sums: dict[str, float] = {}
-    while True:
-        trainer.meta["spent"] = before + time.monotonic() - begun
-        if trainer.meta["spent"] >= config.minutes * 60:
-            break
-        progress = trainer.meta["spent"] / (config.minutes * 60)
-        for name, value in trainer.step(
-            lessons.batch(config.batch, config.frames), progress
-        ).items():
-            sums[name] = sums.get(name, 0.0) + value / 50
-        if trainer.meta["step"] % 50 == 0:
-            line = " ".join(f"{name} {value:.4f}" for name, value in sums.items())
-            print(f"{trainer.meta['step']} {trainer.meta['spent']:.0f} s  {line}", flush=True)
-            sums = {}
-        if trainer.meta["step"] % 200 == 0:
-            trainer.save()
-    trainer.save()
-    return trainer.path
+        descend(loss, self.adversary, self.optimisers["adversary"], clip=1e9)
+        return loss
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--lessons", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=MusicFaceTraining.minutes)
-    parser.add_argument("--size", choices=("small", "paper"), default="small")
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    model_config = SMALL if args.size == "small" else MusicFaceConfig()
-    config = MusicFaceTraining(minutes=args.minutes)
-    train(Lessons(args.lessons, model_config, config.seed), args.out, config, model_config)
+    config = config_from_command_line(MusicFaceTraining, "configs/train/musicface.yaml", __doc__)
+    train(MusicFaceTask(config), config.loop)
 
 
 if __name__ == "__main__":

@@ -1,44 +1,54 @@
-"""Train the separator: `python -m engine.training.separator --songs DIR --hard DIR --out runs/sep`.
+"""Train the separator: `python -m engine.training.separator --config configs/train/separator.yaml`.
 
 Loss: compressed band power and SDR on the separator's own bands, log mel energy of both stems with
 a stronger penalty where the voice is over-suppressed (VoiceFilter-Lite), activity cross-entropy.
-Resumes from its last checkpoint.
+Scored on songs, and hard pieces, of families that it never trains on.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
-import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from engine.hearing.bands import BANK, BandViews
 from engine.hearing.separator_net import Gains, SeparatorConfig, SeparatorNet
 from engine.timeline import FEATURE_HOP
-from engine.training import checkpoint
 from engine.training.examples import band_power, mel_energy, spectra
-from engine.training.mixing import load_library, make_pair
+from engine.training.loop import (
+    LoopConfig,
+    config_from_command_line,
+    descend,
+    device,
+    mixed_precision,
+    moved,
+    train,
+)
+from engine.training.mixing import Library, load_library, make_pair
 
 
 @dataclass(frozen=True)
 class SeparatorTraining:
-    """batch: mixtures a step; hops: of 10 ms in each; minutes: of training, all runs together."""
+    """songs, hard, valid: folders of songs, hard backings, and songs of unseen families ('': none).
 
-    batch: int = 6
+    batch: mixtures a step. hops: of 10 ms in each; long, for nets trained on short chunks collapse
+    when streamed. rate: at the start, falling to zero.
+    """
+
+    songs: str = "corpus/train"
+    hard: str = "corpus/backings"
+    valid: str = ""
+    batch: int = 8
     hops: int = 640
     rate: float = 2e-3
-    minutes: float = 45.0
-    average: float = 0.999
-    seed: int = 0
+    net: SeparatorConfig = field(default_factory=SeparatorConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
 
 
 class Batch(NamedTuple):
@@ -84,24 +94,17 @@ def activity_of(voice: np.ndarray) -> np.ndarray:
     return ((smooth > loud * 10**-2.7) & (loud > 1e-8)).astype(np.float32)
 
 
-class Mixtures(IterableDataset):
-    """Endless batches, each worker with its own generator."""
+class Mixtures:
+    """Batches of mixtures, roughened and remixed anew each time."""
 
-    def __init__(
-        self, songs: Path, hard: Path | None, config: SeparatorTraining, start: int
-    ) -> None:
-        self.songs, self.hard, self.config, self.start = songs, hard, config, start
+    def __init__(self, library: Library, config: SeparatorTraining) -> None:
+        self.library, self.size, self.length = library, config.batch, config.hops * FEATURE_HOP
 
-    def __iter__(self) -> Iterator[Batch]:
-        info = get_worker_info()
-        torch.set_num_threads(1)
-        library = load_library(self.songs, self.hard)
-        rng = np.random.default_rng([self.config.seed, self.start, info.id if info else 0])
-        length = self.config.hops * FEATURE_HOP
-        while True:
-            pairs = [make_pair(rng, library, length) for _ in range(self.config.batch)]
-            voice, backing = (np.stack(side) for side in zip(*pairs, strict=True))
-            yield make_batch(voice, backing)
+    def batch(self, rng: np.random.Generator, step: int) -> Batch:
+        """The batch of a step."""
+        pairs = [make_pair(rng, self.library, self.length) for _ in range(self.size)]
+        voice, backing = (np.stack(side) for side in zip(*pairs, strict=True))
+        return make_batch(voice, backing)
 
 
 def separation_loss(gains: Gains, batch: Batch) -> dict[str, Tensor]:
@@ -131,77 +134,77 @@ def separation_loss(gains: Gains, batch: Batch) -> dict[str, Tensor]:
     }
 
 
-def follow(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move the running average of the weights one step towards the model."""
-    with torch.no_grad():
-        for slow, fast in zip(
-            average.state_dict().values(), model.state_dict().values(), strict=True
-        ):
-            if slow.is_floating_point():
-                slow.lerp_(fast, 1 - decay)
-            else:
-                slow.copy_(fast)
+class SeparatorTask:
+    """What the loop needs to know about separators."""
 
+    def __init__(self, config: SeparatorTraining) -> None:
+        """Raises FileNotFoundError when there are no songs."""
+        torch.manual_seed(config.loop.seed)
+        self.config = config
+        model = SeparatorNet(config.net)
+        self.models: dict[str, nn.Module] = {
+            "model": model,
+            "average": copy.deepcopy(model).eval(),
+        }
+        optimiser = torch.optim.AdamW(
+            model.parameters(), config.rate, betas=(0.9, 0.98), weight_decay=1e-4
+        )
+        self.optimisers: dict[str, torch.optim.Optimizer] = {"adamw": optimiser}
+        hard = Path(config.hard) if config.hard else None
+        self._mixtures = Mixtures(load_library(Path(config.songs), hard), config)
+        self.record: dict[str, Any] = {"model": asdict(config.net)}
+        self._unseen = _unseen(config) if config.valid else []
+        compiled = device().type == "cuda" and config.loop.compile
+        self._forward = torch.compile(model) if compiled else model
 
-def train(songs: Path, hard: Path | None, out: Path, config: SeparatorTraining) -> Path:
-    """Train until `config.minutes` are spent, over however many runs; return the checkpoint."""
-    torch.manual_seed(config.seed)
-    model = SeparatorNet(SeparatorConfig(channels=32, wide_hidden=192))
-    average = copy.deepcopy(model).eval()
-    optimiser = torch.optim.AdamW(
-        model.parameters(), config.rate, betas=(0.9, 0.98), weight_decay=1e-4
-    )
-    path = out / "checkpoint.safetensors"
-    meta: dict = {"step": 0, "spent": 0.0, "model": asdict(model.config)}
-    if path.exists():
-        meta = checkpoint.load(path, {"model": model, "average": average}, {"adamw": optimiser})
-    data = DataLoader(
-        Mixtures(songs, hard, config, meta["step"]),
-        batch_size=None,
-        num_workers=1,
-        prefetch_factor=3,
-    )
-    begun, before = time.monotonic(), meta["spent"]
-    sums: dict[str, float] = {}
-    for batch in data:
-        meta["spent"] = before + time.monotonic() - begun
-        if meta["spent"] >= config.minutes * 60:
-            break
-        done = meta["spent"] / (config.minutes * 60)
+    @property
+    def material(self) -> Mixtures:
+        """Where batches come from."""
+        return self._mixtures
+
+    def step(self, batch: Batch, step: int, progress: float) -> dict[str, Tensor]:
+        """One update; the terms of the loss."""
+        model, optimiser = self.models["model"], self.optimisers["adamw"]
         for group in optimiser.param_groups:
-            group["lr"] = config.rate * min(1, (meta["step"] + 1) / 50) * (1 - done) ** 0.8
-        with torch.autocast("cpu", torch.bfloat16):
-            gains, _ = model(batch.views, model.initial_state(config.batch))
-        terms = separation_loss(gains, batch)
-        optimiser.zero_grad()
-        torch.stack(list(terms.values())).sum().backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 3.0)
-        optimiser.step()
-        meta["step"] += 1
-        follow(average, model, min(config.average, meta["step"] / (meta["step"] + 20)))
-        for name, value in terms.items():
-            sums[name] = sums.get(name, 0.0) + value.item() / 50
-        if meta["step"] % 50 == 0:
-            line = " ".join(f"{name} {value:.4f}" for name, value in sums.items())
-            print(f"{meta['step']} {meta['spent']:.0f} s  {line}", flush=True)
-            sums = {}
-        if meta["step"] % 200 == 0:
-            checkpoint.save(path, {"model": model, "average": average}, {"adamw": optimiser}, meta)
-    checkpoint.save(path, {"model": model, "average": average}, {"adamw": optimiser}, meta)
-    return path
+            group["lr"] = self.config.rate * min(1, (step + 1) / 50) * (1 - progress) ** 0.8
+        terms = separation_loss(self._hear(self._forward, batch), batch)
+        descend(torch.stack(list(terms.values())).sum(), model, optimiser, clip=3.0)
+        return terms
+
+    def score(self, model: nn.Module) -> dict[str, float]:
+        """Loss on unseen mixtures, and how much of unseen accompaniment alone is heard as voice."""
+        losses, leaks, false = [], [], []
+        with torch.no_grad():
+            for batch in self._unseen:
+                gains = self._hear(model, batch)
+                losses.append(float(sum(separation_loss(gains, batch).values())))
+                alone = batch.voice.sum((1, 2)) == 0
+                power = (gains.bands[:, :, 0].float() ** 2 * batch.mix).sum((1, 2))
+                leaks.append((power / batch.mix.sum((1, 2)))[alone])
+                false.append((gains.activity.float() > 0).float().mean(1)[alone])
+        leak = float(10 * torch.cat(leaks).mean().log10())
+        heard = float(torch.cat(false).mean())
+        return {"score": float(np.mean(losses)), "unseen leak, dB": leak, "unseen false": heard}
+
+    def _hear(self, model: Any, batch: Batch) -> Gains:
+        state = self.models["model"].initial_state(len(batch.views))  # type: ignore[operator]
+        state = moved(state, device())
+        with mixed_precision():
+            gains, _ = model(batch.views, state)
+        return gains
+
+
+def _unseen(config: SeparatorTraining, batches: int = 8) -> list[Batch]:
+    """Fixed mixtures of the held-out songs."""
+    mixtures = Mixtures(load_library(Path(config.valid), None), config)
+    made = [mixtures.batch(np.random.default_rng([99, k]), 0) for k in range(batches)]
+    return [Batch(*(x.to(device()) for x in batch)) for batch in made]
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--songs", type=Path, required=True)
-    parser.add_argument("--hard", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=SeparatorTraining.minutes)
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    train(args.songs, args.hard, args.out, SeparatorTraining(minutes=args.minutes))
+    config = config_from_command_line(SeparatorTraining, "configs/train/separator.yaml", __doc__)
+    train(SeparatorTask(config), config.loop)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,6 @@ def ship(name: str, run: Path, folder: Path = FOLDER, notes: str = "") -> Path:
         "parameters": sum(p.numel() for p in model.parameters()),
         "training": {
             "steps": meta["step"],
-            "minutes": round(meta["spent"] / 60, 1),
             "notes": notes,
         },
     }

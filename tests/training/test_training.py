@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.torch import load_file
 
+from engine.config import read
+from engine.hearing.separator_net import SeparatorConfig
 from engine.motion.musicface_net import SMALL, Discriminator, MusicFace, MusicFaceConfig
 from engine.timeline import FRAME, HOP
 from engine.training import checkpoint
 from engine.training.examples import frame_windows
+from engine.training.loop import CHECKPOINT, LOG, LoopConfig, train
 from engine.training.mixing import load_library, loudness, make_pair
-from engine.training.musicface import Lessons, MusicFaceTraining, Trainer, mmd, train
-from engine.training.separator import activity_of, make_batch, separation_loss
+from engine.training.musicface import Lessons, MusicFaceTask, MusicFaceTraining, mmd
+from engine.training.separator import (
+    SeparatorTask,
+    SeparatorTraining,
+    activity_of,
+    make_batch,
+    separation_loss,
+)
 from engine.training.ship import ship
 
 RATE = 16_000
@@ -145,32 +156,82 @@ def test_paper_and_small_sizes() -> None:
     assert paper.egn[0].in_features == 256 + paper.config.code
 
 
-def test_musicface_learns_and_resumes(lessons: Path, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    config = MusicFaceTraining(batch=4, frames=64, adversary_from=15, minutes=0.0)
-    data = Lessons(lessons, SMALL, 0)
-    trainer = Trainer(config, SMALL, tmp_path)
-    trainer.resume(data)
-    batch = data.batch(4, 64)
-    losses = [trainer.step(batch, 0.0)["expression"] for _ in range(20)]
+TINY = SeparatorConfig(channels=4, narrow=4, band_hidden=4, wide_hidden=8)
+
+
+def separator_task(songs: Path, out: Path, steps: int) -> tuple[SeparatorTask, LoopConfig]:
+    loop = LoopConfig(out=str(out), steps=steps, save_every=2, log_every=1, score_every=3)
+    config = SeparatorTraining(
+        songs=str(songs), hard="", valid=str(songs), batch=2, hops=100, net=TINY, loop=loop
+    )
+    return SeparatorTask(config), loop
+
+
+def test_a_training_killed_at_any_step_ends_with_the_same_weights(
+    songs: Path, tmp_path: Path
+) -> None:
+    """Law: killed after step 5, three steps past its last checkpoint but one, and gone on with."""
+
+    class Killed(Exception):
+        pass
+
+    whole, loop = separator_task(songs, tmp_path / "whole", 8)
+    train(whole, loop)
+    first, loop = separator_task(songs, tmp_path / "cut", 8)
+    step = first.step
+
+    def dying_step(batch, number, progress):  # type: ignore[no-untyped-def]
+        if number == 5:
+            raise Killed
+        return step(batch, number, progress)
+
+    first.step = dying_step  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        train(first, loop)
+    second, loop = separator_task(songs, tmp_path / "cut", 8)
+    path = train(second, replace(loop, workers=0))
+    for key, value in load_file(tmp_path / "whole" / CHECKPOINT).items():
+        assert torch.equal(load_file(path)[key], value), key
+    logs = [(tmp_path / run / LOG).read_text() for run in ("whole", "cut")]
+    assert logs[0] == logs[1]
+    assert (tmp_path / "cut" / "curves.png").exists()
+
+
+def test_musicface_learns(lessons: Path) -> None:
+    config = MusicFaceTraining(
+        lessons=str(lessons), batch=4, frames=64, adversary_from=15, net=SMALL
+    )
+    task = MusicFaceTask(config)
+    batch = task.material.batch(np.random.default_rng(0), 0)
+    losses = [float(task.step(batch, step, 0.0)["expression"].detach()) for step in range(20)]
     assert losses[-1] < 0.6 * losses[0]
-    trainer.save()
-    again = Trainer(config, SMALL, tmp_path)
-    again.resume(data)
-    assert again.meta["step"] == 20
-    for key, value in trainer.model.state_dict().items():
-        torch.testing.assert_close(again.model.state_dict()[key], value)
-    assert train(data, tmp_path, config, SMALL).exists()  # its minutes are spent: returns at once
+
+
+def test_the_last_sequences_are_longer(lessons: Path) -> None:
+    config = MusicFaceTraining(
+        lessons=str(lessons), batch=8, frames=64, rollout=0.5, net=SMALL,
+        loop=LoopConfig(steps=10),
+    )  # fmt: skip
+    material = Lessons(config)
+    shapes = [material.batch(np.random.default_rng(0), step).face.shape for step in (4, 5)]
+    assert [tuple(shape) for shape in shapes] == [(8, 64, 52), (2, 256, 52)]
 
 
 def test_no_lessons_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"engine\.training\.acting"):
-        Lessons(tmp_path, SMALL, 0)
+        Lessons(MusicFaceTraining(lessons=str(tmp_path)))
+
+
+def test_the_shipped_configurations_can_be_read() -> None:
+    assert read(SeparatorTraining, "configs/train/separator.yaml").net.wide_hidden == 256
+    assert read(MusicFaceTraining, "configs/train/musicface.yaml").net == SMALL
+    assert read(MusicFaceTraining, "configs/train/musicface-paper.yaml").net == MusicFaceConfig()
 
 
 def test_shipping_writes_graph_and_manifest(tmp_path: Path) -> None:
-    trainer = Trainer(MusicFaceTraining(), SMALL, tmp_path / "run")
-    trainer.save()
+    model = MusicFace(SMALL)
+    meta = {"model": asdict(SMALL), "step": 7}
+    checkpoint.save(tmp_path / "run" / CHECKPOINT, {"average": model}, {}, meta)
     path = ship("musicface", tmp_path / "run", tmp_path)
     assert path.exists()
     assert "musicface.onnx" in (tmp_path / "manifest.json").read_text()
