@@ -13,7 +13,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -324,6 +324,9 @@ def _format(
         lookahead=int(getattr(source, "lookahead", config.lookahead)),
         source=args.input or (f"{args.voice} + {args.backing}" if args.voice else "demo"),
         transparent=config.renderer.background == "transparent",
+        samples=source.length if source is not None and hasattr(source, "realtime") else None,
+        reads=tuple(path for path in (args.input, args.voice, args.backing) if path),
+        backend=config.backend,
     )
 
 
@@ -369,8 +372,10 @@ def _render(
 ) -> int:
     """To file, as fast as it goes, with a progress bar; says where it went."""
     from streaming.live import run_file, stop_on_signals
+    from streaming.schemes import written_by
 
-    files = [spec for spec in specs if Path(spec).suffix]
+    files = [path for spec in specs for path in written_by(spec)]
+    folders = [path.parent for path in map(Path, files) if not path.parent.exists()]
     began = time.monotonic()
     with stop_on_signals() as stopped, _progress(_frames_of(source)) as progress:
         frames = run_file(
@@ -379,7 +384,7 @@ def _render(
             sinks,
             stopped=stopped,
             progress=progress,
-            undo=functools.partial(_remove, files),
+            undo=functools.partial(_remove, files, folders),
             drawing=drawing,
         )
     took, seconds = time.monotonic() - began, frames / 30
@@ -392,10 +397,13 @@ def _render(
     return 0 if stopped.signal is None else INTERRUPTED + stopped.signal
 
 
-def _remove(files: Sequence[str]) -> None:
-    """Leave nothing half-written."""
+def _remove(files: Sequence[str], folders: Sequence[Path]) -> None:
+    """Leave nothing half-written: these files, and the folders that were made for them."""
     for file in files:
         Path(file).unlink(missing_ok=True)
+    for folder in set(folders):
+        with suppress(OSError):  # somebody else's file is in it by now
+            folder.rmdir()
 
 
 def _frames_of(source: Source | MotionSource) -> int | None:

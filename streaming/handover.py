@@ -243,7 +243,8 @@ class DelayLine:
     Holds `capacity_s` seconds of [channels, n] float32, addressed by absolute sample index; where
     no sound exists (before the start, in a gap, past the end) there is silence. Nothing is lost
     while the reader stays within the capacity. Counted: `overrun`, samples that were overwritten
-    before anyone took them; `late`, samples that came after their frame had been taken.
+    before anyone took them; `late`, samples that came after their frame had been taken. Stems ride
+    along from the first sound that has them.
     """
 
     def __init__(self, channels: int, capacity_s: float) -> None:
@@ -252,6 +253,7 @@ class DelayLine:
         self.overrun = 0
         self.late = 0
         self._buffer: F32 = np.zeros((channels, self.capacity), np.float32)
+        self._stems: F32 | None = None  # [2, capacity]
         self._taken = 0  # sample index before which everything was taken
         self._end = 0  # sample index up to which sound (or the silence of a gap) is in the buffer
         self._lock = threading.Lock()
@@ -283,19 +285,29 @@ class DelayLine:
         start = frame_start(frame)
         samples = np.zeros((self.channels, FRAME), np.float32)
         with self._lock:
+            stems = None if self._stems is None else np.zeros((2, FRAME), np.float32)
             a, b = max(start, self._taken), min(start + FRAME, self._end)
             if a < b:
                 where = np.arange(a, b) % self.capacity
                 samples[:, a - start : b - start] = self._buffer[:, where]
+                if stems is not None and self._stems is not None:
+                    stems[:, a - start : b - start] = self._stems[:, where]
             self._taken = max(self._taken, start + FRAME)
-        return Sound(samples, start)
+        return Sound(samples, start, stems)
 
     def _silence(self, start: int, end: int) -> None:
         start = max(start, end - self.capacity)
         if start < end:
-            self._buffer[:, np.arange(start, end) % self.capacity] = 0
+            where = np.arange(start, end) % self.capacity
+            self._buffer[:, where] = 0
+            if self._stems is not None:
+                self._stems[:, where] = 0
 
     def _put(self, sound: Sound) -> None:
         newest = cut(sound, sound.end - self.capacity, sound.end)
         where = np.arange(newest.start, newest.end) % self.capacity
         self._buffer[:, where] = newest.samples
+        if newest.stems is not None and self._stems is None:
+            self._stems = np.zeros((2, self.capacity), np.float32)
+        if self._stems is not None:
+            self._stems[:, where] = 0 if newest.stems is None else newest.stems

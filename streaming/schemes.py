@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DEMO = Path(__file__).parent / "demo" / "demo.ogg"
 Opener = TypeVar("Opener")
+STEM_FILES = ("voice.wav", "accompaniment.wav")
 LEAST_FREE = 1 << 20  # bytes; with less than this left no output file is begun
 
 
@@ -33,7 +34,8 @@ class SinkFormat:
 
     width, height: pixels. fps: pictures per second. channels: of the full-band sound, 1 or 2.
     lookahead: frames of future sound each motion heard. source: what sings, as the user typed it.
-    transparent: the pictures' alpha means something.
+    transparent: the pictures' alpha means something. samples: of the sound in all, at 48 kHz, None
+    when not known. reads: files that are being read. backend: for a sink that runs a network.
     """
 
     width: int
@@ -43,6 +45,9 @@ class SinkFormat:
     lookahead: int = 2
     source: str = ""
     transparent: bool = False
+    samples: int | None = None
+    reads: tuple[str, ...] = ()
+    backend: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +147,20 @@ def check_sinks(specs: Iterable[str], fmt: SinkFormat | None = None) -> None:
     seen: dict[str, str] = {}
     for spec in specs:
         check_sink(spec, fmt)
-        scheme, _ = _find(OUTPUTS, "output", spec)
-        place = os.path.realpath(spec) if scheme.pattern.startswith("NAME.") else spec
-        if place in seen and spec != "none":
-            raise UserError(f"two outputs would write to the same place: {seen[place]} and {spec}")
-        seen[place] = spec
+        for place in [os.path.realpath(path) for path in written_by(spec)] or [spec]:
+            if place in seen and spec != "none":
+                raise UserError(
+                    f"two outputs would write to the same place: {seen[place]} and {spec}"
+                )
+            seen[place] = spec
+
+
+def written_by(spec: str) -> list[str]:
+    """The files that an output writes; none for devices and the network. Raises as `check_sink`."""
+    scheme, argument = _find(OUTPUTS, "output", spec)
+    if scheme.word == "stems":
+        return [os.path.join(argument, name) for name in STEM_FILES]
+    return [spec] if scheme.pattern.startswith("NAME.") else []
 
 
 def open_sink(spec: str, fmt: SinkFormat) -> Sink:
@@ -273,6 +287,12 @@ def _open_preview(_: str, fmt: SinkFormat) -> Sink:
     return Preview(fmt)
 
 
+def _open_stems(folder: str, fmt: SinkFormat) -> Sink:
+    from streaming.stemfiles import StemFiles
+
+    return StemFiles(folder, fmt)
+
+
 def _open_none(_: str, fmt: SinkFormat) -> Sink:
     from streaming.nothing import Nothing
 
@@ -293,9 +313,22 @@ def _check_file(path: str, fmt: SinkFormat | None) -> None:
         raise UserError(f"cannot write {path}: it is not a plain file")
     if shutil.disk_usage(folder).free < LEAST_FREE:
         raise UserError(f"cannot write {path}: the disk of {folder} is full")
-    source = fmt.source if fmt else ""
-    if source and os.path.exists(source) and os.path.realpath(source) == os.path.realpath(path):
-        raise UserError(f"cannot write {path}: it is the input; give the output another name")
+    for source in (fmt.source, *fmt.reads) if fmt else ():
+        if source and os.path.exists(source) and os.path.realpath(source) == os.path.realpath(path):
+            raise UserError(f"cannot write {path}: it is the input; give the output another name")
+
+
+def _check_stems(folder: str, fmt: SinkFormat | None) -> None:
+    """Raise UserError unless both files could be written now; the folder itself may be missing."""
+    if folder.startswith("//"):
+        raise UserError(f"stems:{folder} is not a folder; did you mean stems:{folder[2:]}?")
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise UserError(f"cannot write stems to {folder}: it is not a folder")
+    if not os.path.exists(folder):
+        return _check_file(folder.rstrip(os.sep), fmt)
+    for name in STEM_FILES:
+        _check_file(os.path.join(folder, name), fmt)
+    return None
 
 
 def _check_video(path: str, fmt: SinkFormat | None) -> None:
@@ -337,10 +370,11 @@ OUTPUTS: tuple[Scheme[SinkOpener], ...] = (
            _check_file),
     Scheme("camera[:NAME]", "a virtual camera", _open_camera, _check_camera),
     Scheme("preview", "a window on this screen", _open_preview, _check_preview),
+    Scheme("stems:DIR", "what the separator hears: DIR/voice.wav and DIR/accompaniment.wav, 16 kHz",
+           _open_stems, _check_stems),
     Scheme("none", "everything is made and nothing kept: for measuring", _open_none),
     Scheme("NAME.wav", "the sound alone", None),
     Scheme("speaker[:NAME]", "the sound, played in time with the pictures", None),
-    Scheme("stems:DIR", "separated voice and accompaniment as files", None),
     Scheme("vmc://H:P", "motion to VMC programs", None),
     Scheme("vts://H:P", "motion to VTube Studio", None),
     Scheme("ifm://H:P", "motion as iFacialMocap sends it", None),

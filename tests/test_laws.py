@@ -23,6 +23,7 @@ from engine.hearing.mfcc import Slope
 from engine.hearing.resample import Decimator
 from engine.hearing.separator import Separator
 from engine.hearing.separator_net import SeparatorConfig, SeparatorNet
+from engine.hearing.stems import Stems
 from engine.hearing.stft import InverseSTFT
 from engine.hearing.windows import FeatureWindows
 from engine.motion.eyes import Eyes
@@ -136,6 +137,20 @@ PARTS = {
         axis=1,
         minute=288_000,
     ),
+    "stems": Part(
+        lambda: Stems(Separator(shipped("separator.onnx"))),
+        lambda rng, n: rng.normal(0, 0.2, (1, n)).astype(np.float32),
+        SAMPLE_LENGTHS,
+        axis=1,
+        minute=288_000,
+    ),
+    "known stems": Part(
+        lambda: Stems(Separator(shipped("separator.onnx"))),
+        lambda rng, n: rng.normal(0, 0.2, (2, n)).astype(np.float32),
+        SAMPLE_LENGTHS,
+        axis=1,
+        minute=288_000,
+    ),
     "windows": Part(lambda: FeatureWindows(2), _heard),
     "musicface": Part(
         lambda: MusicFace(shipped("musicface.onnx"), 0, 2), _noise(2, 39, 26), minute=180
@@ -155,7 +170,7 @@ PARTS = {
     ),
     "pgn": Part(lambda: _quiet(PoseNetwork(263)), _tensor(263), axis=1, minute=600, exact=False),
 }
-SLOW = {"decimator", "hearing", "hearing of known stems"}
+SLOW = {"decimator", "hearing", "hearing of known stems", "stems", "known stems"}
 
 every_part = pytest.mark.parametrize("part", PARTS.values(), ids=PARTS.keys())
 

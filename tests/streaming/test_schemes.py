@@ -106,7 +106,7 @@ def test_seconds_must_be_above_0(song: str, seconds: float) -> None:
 # ---- outputs ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spec", ["x.mp4", "X.MP4", "x.webm", "x.mkv", "x.jsonl", "none"])
+@pytest.mark.parametrize("spec", ["x.mp4", "X.MP4", "x.webm", "x.mkv", "x.jsonl", "stems:x", "none"])
 def test_good_outputs_open_without_leaving_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str
 ) -> None:
@@ -129,7 +129,7 @@ def test_none_wants_all_and_keeps_nothing() -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    ["x.wav", "speaker", "speaker:USB", "stems:here", "vmc://localhost:39539", "vts://h:1",
+    ["x.wav", "speaker", "speaker:USB", "vmc://localhost:39539", "vts://h:1",
      "ifm://h:1"],
 )  # fmt: skip
 def test_what_is_not_built_says_so(spec: str) -> None:
