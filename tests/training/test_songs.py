@@ -32,10 +32,9 @@ import soundfile  # noqa: E402
 from scipy import signal as dsp  # noqa: E402
 
 from engine.training.songs import voices  # noqa: E402
-from engine.training.songs.backing import Part, Section, drum_bar, render  # noqa: E402
+from engine.training.songs.backing import Part, drum_bar, render  # noqa: E402
 from engine.training.songs.corpus import RATE, write_song  # noqa: E402
 from engine.training.songs.excerpt import excerpt  # noqa: E402
-from engine.training.songs.hard_backings import KINDS, make_backing, synth_drums  # noqa: E402
 from engine.training.songs.harmony import MAJOR, Harmony, compose  # noqa: E402
 from engine.training.songs.melody import RHYTHMS, Manner, write_phrase  # noqa: E402
 from engine.training.songs.singing import (  # noqa: E402
@@ -227,24 +226,6 @@ def test_kicks_of_the_band_are_on_the_beats():
     errors = [onset_near(wave, 16000, k * HARMONY.beat) for k in range(1, 16)]
     assert np.nanmax(np.abs(errors)) < 0.015
     assert np.isfinite(errors).sum() >= 14
-
-
-def test_kicks_of_drum_machines_are_on_the_downbeats():
-    rng = np.random.default_rng(7)
-    wave = synth_drums(rng, HARMONY, [Section(0, 4, 1.0)], 9 * 16000, 16000)
-    errors = [onset_near(wave.mean(0), 16000, k * 4 * HARMONY.beat) for k in range(1, 4)]
-    assert np.abs(errors).max() < 0.015
-
-
-@pytest.mark.parametrize("kind", sorted(KINDS))
-def test_backings_are_sound_and_repeat(kind):
-    wave = make_backing(5, kind)
-    assert wave.shape[0] == 2
-    assert 10 * 16000 <= wave.shape[1] <= 12 * 16000
-    assert np.isfinite(wave).all()
-    assert np.sqrt((wave**2).mean()) > 0.02
-    assert np.abs(wave).max() <= 0.9001
-    np.testing.assert_array_equal(wave, make_backing(5, kind))
 
 
 def test_held_out_voices_and_languages_never_sing_in_training():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from engine.training.songs.voices import F64, MissingEngineError, command
 Rng = np.random.Generator
 
 SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
+HELD_OUT_SOUNDFONT = Path("/usr/share/sounds/sf3/MuseScore_General.sf3")
+PACKAGES = {SOUNDFONT: "fluid-soundfont-gm", HELD_OUT_SOUNDFONT: "musescore-general-soundfont"}
 TICKS = 960  # a beat
 DRUMS = 9  # MIDI's drum channel
 KICK, SNARE, STICK, CLAP, CLOSED_HAT, OPEN_HAT, CRASH, RIDE = 36, 38, 37, 39, 42, 46, 49, 51
@@ -26,11 +29,21 @@ LOW_TOM, MIDDLE_TOM, HIGH_TOM = 43, 45, 48
 KEYS = (0, 1, 2, 4, 5, 6, 7, 11, 16, 17, 18, 19, 21, 24, 25, 26, 27, 46, 80, 104, 106, 108)
 BASSES = (32, 33, 34, 35, 36, 38, 39)
 PADS = (48, 49, 50, 51, 88, 89, 90, 92, 94, 95, 61, 62)
-CHOIRS = (52, 53, 54)
+# Never played: recorded people. As accompaniment they would teach that a real person's held vowel
+# is none, when all voices that count are synthetic; real songs' vocal stems hold their choirs too.
+SUNG = (52, 53, 54, 85, 91)
 LEADS = (
     16, 17, 18, 20, 21, 22, 28, 29, 30, 31, 40, 41, 42, 44, 55, 56, 57, 58, 59, 60, 61, 63, 64, 65,
     66, 67, 68, 69, 71, 72, 73, 74, 75, 78, 79, 80, 81, 82, 83, 84, 86, 87, 104, 105, 109, 110, 111,
 )  # fmt: skip
+HELD_OUT = frozenset(
+    {2, 6, 11, 18, 22, 25, 34, 37, 41, 44, 50, 59, 61, 65, 69, 75, 79, 82, 86, 89, 94, 105}
+)
+
+
+def choose_program(rng: Rng, family: Sequence[int], held_out: bool) -> int:
+    """A General MIDI program of a family, of the held-out ones or of the others."""
+    return int(rng.choice([number for number in family if (number in HELD_OUT) == held_out]))
 
 
 @dataclass(slots=True)
@@ -104,18 +117,18 @@ class Section:
     force: float
 
 
-def render(part: Part, samples: int, rate: int) -> F64:
-    """Play a part: [2, samples] at `rate` Hz. Raises MissingEngineError."""
+def render(part: Part, samples: int, rate: int, soundfont: Path = SOUNDFONT) -> F64:
+    """Play a part, dry: [2, samples] at `rate` Hz. Raises MissingEngineError."""
     program = command("fluidsynth", "fluidsynth")
-    if not SOUNDFONT.exists():
-        raise MissingEngineError(f"{SOUNDFONT} is missing: apt-get install fluid-soundfont-gm")
+    if not soundfont.exists():
+        raise MissingEngineError(f"{soundfont} is missing: apt-get install {PACKAGES[soundfont]}")
     played = rate if rate >= 32000 else 32000  # below, the soundfont's cymbals alias
     with tempfile.TemporaryDirectory() as folder:
         midi, out = Path(folder) / "part.mid", Path(folder) / "part.wav"
         part.file().save(midi)
-        options = f"-ni -q -g 0.5 -R 1 -C 0 -r {played} -o synth.dynamic-sample-loading=1 -F {out}"
+        options = f"-ni -q -g 0.5 -R 0 -C 0 -r {played} -o synth.dynamic-sample-loading=1 -F {out}"
         subprocess.run(
-            [program, *options.split(), str(SOUNDFONT), str(midi)], check=True, capture_output=True
+            [program, *options.split(), str(soundfont), str(midi)], check=True, capture_output=True
         )
         wave, _ = soundfile.read(out)
     if played != rate:
@@ -201,58 +214,65 @@ def drum_bar(part: Part, bar: int, style: int, force: float, rng: Rng) -> None:
         part.note(DRUMS, at, 0.5, CRASH, loud - 8, exact=True)
 
 
-def write_band(rng: Rng, harmony: Harmony, sections: list[Section], drums: bool) -> Part:
-    """Comping, bass, pad and (if asked) drums; softer sections have fewer players."""
+@dataclass(frozen=True, slots=True)
+class Players:
+    """Families of General MIDI programs and the manners (of `comp` and `bass`) a genre has."""
+
+    keys: tuple[int, ...] = KEYS
+    basses: tuple[int, ...] = BASSES
+    pads: tuple[int, ...] = PADS
+    comps: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+    lines: tuple[int, ...] = (0, 1, 2, 3)
+
+
+def write_band(
+    rng: Rng,
+    harmony: Harmony,
+    sections: list[Section],
+    players: Players,
+    held_out: bool,
+    low: bool = True,
+) -> Part:
+    """Comping, pad and (if `low`) bass; softer sections have fewer players."""
     part = Part(harmony, rng)
-    part.program(0, rng.choice(KEYS), int(rng.integers(30, 98)))
-    part.program(1, rng.choice(BASSES))
-    part.program(2, rng.choice(PADS), int(rng.integers(30, 98)), 85)
-    styles = {
-        "comp": int(rng.integers(6)),
-        "bass": int(rng.integers(4)),
-        "drums": int(rng.integers(4)),
-    }
-    bass_from, pad_from, drums_from = (
-        rng.uniform(-0.2, 0.5),
-        rng.uniform(-0.2, 1.1),
-        rng.uniform(-0.2, 0.7),
+    part.program(
+        0,
+        choose_program(rng, KEYS if held_out else players.keys, held_out),
+        int(rng.integers(30, 98)),
     )
-    seventh = bool(rng.random() < 0.3)
+    part.program(1, choose_program(rng, BASSES if held_out else players.basses, held_out))
+    part.program(
+        2,
+        choose_program(rng, PADS if held_out else players.pads, held_out),
+        int(rng.integers(30, 98)),
+        85,
+    )
+    chords, line = int(rng.choice(players.comps)), int(rng.choice(players.lines))
+    keys_from, bass_from = rng.uniform(-0.5, 0.3), rng.uniform(-0.2, 0.5)
+    pad_from, seventh = rng.uniform(-0.2, 1.1), bool(rng.random() < 0.3)
     for section in sections:
         for bar in range(section.first, section.end):
             chord = harmony.chord(bar, seventh)
-            comp(part, bar, styles["comp"], chord, section.force)
-            if section.force >= bass_from:
-                bass(part, bar, styles["bass"], section.force)
+            if section.force >= keys_from:
+                comp(part, bar, chords, chord, section.force)
+            if low and section.force >= bass_from:
+                bass(part, bar, line, section.force)
             if section.force >= pad_from:
+                at, length = bar * harmony.metre, harmony.metre - 0.05
                 for pitch in chord[:3]:
-                    part.note(
-                        2, bar * harmony.metre, harmony.metre - 0.05, pitch, 40 + 25 * section.force
-                    )
-            if drums and section.force >= drums_from:
-                drum_bar(part, bar, styles["drums"], section.force, rng)
+                    part.note(2, at, length, pitch, 40 + 25 * section.force)
     return part
 
 
-def write_choir(rng: Rng, harmony: Harmony, sections: list[Section]) -> Part:
-    """A backing choir that holds the fuller sections' chords: accompaniment, though sung."""
-    part = Part(harmony, rng)
-    part.program(0, rng.choice(CHOIRS))
-    for section in sections:
-        if section.force > 0.6:
-            for bar in range(section.first, section.end):
-                for pitch in harmony.chord(bar):
-                    part.note(0, bar * harmony.metre, harmony.metre - 0.1, pitch, 70)
-    return part
-
-
-def write_lead(rng: Rng, harmony: Harmony, stretches: list[tuple[float, float]]) -> Part:
+def write_lead(
+    part: Part, channel: int, stretches: list[tuple[float, float]], held_out: bool
+) -> None:
     """A melody in key on a lead instrument, with bends into notes and wheel vibrato on long ones.
 
     stretches: [start, end) in beats where it plays.
     """
-    part = Part(harmony, rng)
-    part.program(0, rng.choice(LEADS), int(rng.integers(20, 108)))
+    rng, harmony = part.rng, part.harmony
+    part.program(channel, choose_program(rng, LEADS, held_out), int(rng.integers(20, 108)))
     bend, vibrato = rng.uniform(0, 0.7), rng.uniform(0, 0.9)
     thirds = rng.random() < 0.15
     octave = int(rng.choice([-7, 0, 0, 7]))
@@ -266,24 +286,24 @@ def write_lead(rng: Rng, harmony: Harmony, stretches: list[tuple[float, float]])
                 sounding = length * rng.uniform(0.7, 1.0)
                 for step in (0, 2) if thirds else (0,):
                     pitch = harmony.pitch(degree + octave + step)
-                    part.note(0, beats, sounding, pitch, rng.uniform(65, 115), exact=True)
-                _turn_wheel(rng, part, beats, sounding, bend, vibrato)
+                    part.note(channel, beats, sounding, pitch, rng.uniform(65, 115), exact=True)
+                _turn_wheel(part, channel, beats, sounding, bend, vibrato)
             beats += length
-    return part
 
 
 def _turn_wheel(
-    rng: Rng, part: Part, beats: float, length: float, bend: float, vibrato: float
+    part: Part, channel: int, beats: float, length: float, bend: float, vibrato: float
 ) -> None:
     """Bend into a note from below and shake a long one."""
+    rng = part.rng
     start, ticks = part.tick(beats), length * TICKS
     from_below = rng.uniform(0.5, 2.0) if rng.random() < bend else 0.0
     rise = min(ticks * 0.4, rng.uniform(0.06, 0.25) / part.harmony.beat * TICKS)
     for j in range(9):
-        part.bend(0, int(start + rise * j / 8), -from_below * (1 - j / 8))
+        part.bend(channel, int(start + rise * j / 8), -from_below * (1 - j / 8))
     seconds = length * part.harmony.beat
     if seconds > 0.4 and rng.random() < vibrato:
         frequency, depth = rng.uniform(4.5, 7), rng.uniform(0.1, 0.7)
         for past in np.arange(0.2, seconds, 0.02):
             wheel = depth * min(1, (past - 0.2) / 0.3) * np.sin(2 * np.pi * frequency * past)
-            part.bend(0, int(start + past / part.harmony.beat * TICKS), wheel)
+            part.bend(channel, int(start + past / part.harmony.beat * TICKS), wheel)

@@ -14,9 +14,9 @@ import soundfile
 import soxr
 from scipy.signal import butter, sosfilt
 
-from engine.training.songs import hard_backings as hard
 from engine.training.songs.backing import Part, Section, bass, comp, drum_bar, render
 from engine.training.songs.harmony import MAJOR, Harmony
+from engine.training.songs.production import level, room
 from engine.training.songs.singing import FRAME, Singer, Syllables, breathe, sing
 from engine.training.songs.song import Song, finish, tell
 from engine.training.songs.vocals import Vocals
@@ -201,8 +201,8 @@ def make_demo() -> Song:
     vocals = _sing(rng, samples)
     voice = sosfilt(butter(2, 100, "highpass", fs=RATE, output="sos"), vocals.wave)
     voice = np.tanh(1.5 * voice) / 1.5
-    voice = hard.room(rng, np.stack([voice, voice]), RATE, 1.3, 0.16)
-    backing = hard.level(render(_band(rng), samples, RATE)) * 0.62
+    voice = room(rng, np.stack([voice, voice]), RATE, 1.3, 0.16)
+    backing = level(render(_band(rng), samples, RATE)) * 0.62
     fade = np.clip((samples - np.arange(samples)) / (0.8 * RATE), 0, 1)
     truth = tell(SEED, samples / RATE, vocals, HARMONY, VOICE, False)
     return finish(voice * fade, backing * fade, RATE, 0.89, truth, vocals.pitch)

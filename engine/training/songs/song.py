@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from engine.training.songs import hard_backings as hard
 from engine.training.songs import voices
-from engine.training.songs.backing import Section, render, write_band, write_choir
-from engine.training.songs.fm_band import play_fm_band
+from engine.training.songs.arrangement import accompany
+from engine.training.songs.backing import Section
 from engine.training.songs.harmony import Harmony, compose
+from engine.training.songs.production import release, room
 from engine.training.songs.vocals import LANGUAGES, Vocals, choose_cast, rms, sing_song, speak_song
 from engine.training.songs.voices import F64, Speaker, Voice
 from engine.training.truth import Truth
@@ -57,56 +57,8 @@ def _produce(rng: Rng, wave: F64, rate: int) -> F64:
     wave = np.tanh(wave * drive) / drive
     stereo = np.stack([wave, wave])
     if rng.random() < 0.8:
-        stereo = hard.room(rng, stereo, rate, rng.uniform(0.2, 1.8), rng.uniform(0.02, 0.35))
+        stereo = room(rng, stereo, rate, rng.uniform(0.2, 1.8), rng.uniform(0.02, 0.35))
     return stereo
-
-
-def _stretches(rng: Rng, harmony: Harmony, vocals: Vocals) -> list[tuple[float, float]]:
-    """Where a lead plays, in beats: through the whole song, in the voice's rests, or at random."""
-    total = float(harmony.bars * harmony.metre)
-    kind = rng.integers(3)
-    if kind == 0:
-        return [(0.0, total)]
-    if kind == 1:
-        edges = [0.0, *(t / harmony.beat for p in vocals.phrases for t in (p.start, p.end)), total]
-        rests = [(np.ceil(a), b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a > 2]
-        return rests or [(0.0, total)]
-    return [(float(b), float(b + 8)) for b in range(0, int(total), 8) if rng.random() < 0.6]
-
-
-def _accompany(
-    rng: Rng,
-    harmony: Harmony,
-    sections: list[Section],
-    vocals: Vocals,
-    split: str,
-    samples: int,
-    rate: int,
-) -> F64:
-    """The backing [2, samples]: a band and, often, hard layers in key."""
-    machine = rng.random() < 0.35
-    if split == voices.HELD_OUT:
-        return hard.level(
-            play_fm_band(rng, harmony, sections, _stretches(rng, harmony, vocals), samples, rate)
-        )
-    wave = hard.level(render(write_band(rng, harmony, sections, drums=not machine), samples, rate))
-    if rng.random() < 0.12:
-        wave = wave * 0.15  # the hard layers nearly alone
-
-    def layer(sound: F64, low: float, high: float) -> None:
-        nonlocal wave
-        wave = wave + 10 ** (rng.uniform(low, high) / 20) * sound
-
-    if machine:
-        layer(hard.synth_drums(rng, harmony, sections, samples, rate), -6, 3)
-    if rng.random() < 0.35:
-        layer(hard.rhythm_guitar(rng, harmony, samples, rate), -8, 3)
-    for chance in (0.55, 0.2):
-        if rng.random() < chance:
-            layer(hard.lead(rng, harmony, _stretches(rng, harmony, vocals), samples, rate), -9, 3)
-    if rng.random() < 0.05:
-        layer(hard.level(render(write_choir(rng, harmony, sections), samples, rate)), -9, 0)
-    return wave
 
 
 def make_song(
@@ -135,11 +87,15 @@ def make_song(
     if spoken and rng.random() < 0.4:
         backing = np.zeros((2, samples))
     else:
-        backing = _accompany(rng, harmony, sections, vocals, split, samples, rate)
+        held_out = split == voices.HELD_OUT
+        backing = accompany(
+            rng, harmony, sections, vocals.phrases, vocals.notes, held_out, samples, rate
+        )
     if not stereo:
         voice, backing = voice.mean(0, keepdims=True), backing.mean(0, keepdims=True)
     if backing.any():
         backing = backing * rms(voice) / rms(backing) * 10 ** (-rng.uniform(-3, 10) / 20)
+    voice, backing = release(rng, voice, backing, rate)
     peak = 0.9 * 10 ** (-abs(rng.normal(0, 3)) / 20)
     truth = tell(seed, voice.shape[1] / rate, vocals, harmony, cast.voice, bool(spoken))
     return finish(voice, backing, rate, peak, truth, vocals.pitch)
