@@ -29,10 +29,12 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A sung line between two rests: start, end in seconds."""
+    """A line between two rests: start, end in seconds; spoken or sung; force: 0 soft … 1 belted."""
 
     start: float
     end: float
+    spoken: bool = False
+    force: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Truth:
     tempo: float  # beats per minute
     language: str  # espeak voice or "en-us"
     voice: str  # engine and voice, e.g. "espeak:en-us+f3", "flite:slt"
-    speech: bool  # spoken, not sung
+    speech: bool  # spoken throughout, nothing is sung
     phones: tuple[Phone, ...]
     notes: tuple[Note, ...]
     phrases: tuple[Phrase, ...]

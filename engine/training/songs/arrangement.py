@@ -186,7 +186,7 @@ def stretches(rng: Rng, harmony: Harmony, phrases: Sequence[Phrase]) -> Stretche
     if kind == 0:
         return [(0.0, total)]
     if kind == 1:
-        edges = [0.0, *(t / harmony.beat for p in phrases for t in (p.start, p.end)), total]
+        edges = [0.0, *(harmony.beats_at(t) for p in phrases for t in (p.start, p.end)), total]
         rests = [(np.ceil(a), b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a > 2]
         return rests or [(0.0, total)]
     return [(float(b), float(b + 8)) for b in range(0, int(total), 8) if rng.random() < 0.6]

@@ -49,7 +49,12 @@ class Singer:
 
     warp: formants move up by this factor. vibrato_rate: Hz; vibrato_depth: cents. glide: seconds,
     the pitch's time constant. breathiness: 0…1 added to aperiodicity. ring: gain - 1 at the
-    singer's formant. tilt: dB per octave above 500 Hz. scoop: chance to begin a note from below.
+    singer's formant. tilt: dB per octave above 500 Hz. scoop: chance to begin a note from below;
+    fall: to let the last one drop; fry: to creak into or out of a line. growl: depth 0…1 of the
+    roughness of loud notes. bend: how much more than `warp` the second formant's region moves up.
+    bumps: dB of a fixed ripple of the spectrum, every 700 Hz or so, and `bump_phase` its place.
+    tuned: 0…1, how much of drift and jitter pitch correction takes away. cracks: chance that a loud
+    high note begins in the wrong register.
     """
 
     warp: float
@@ -60,6 +65,14 @@ class Singer:
     ring: float
     tilt: float
     scoop: float
+    fall: float = 0.0
+    fry: float = 0.0
+    growl: float = 0.0
+    bend: float = 0.0
+    bumps: float = 0.0
+    bump_phase: float = 0.0
+    tuned: float = 0.0
+    cracks: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +115,7 @@ def is_vowel(label: str) -> bool:
 
 
 def is_voiced(label: str) -> bool:
-    return label != SILENCE and label[0] not in UNVOICED
+    return label != SILENCE and label[0] not in UNVOICED and "\u0325" not in label
 
 
 def syllabify(phones: tuple[Phone, ...]) -> list[_Syllable]:
@@ -163,8 +176,21 @@ def place(
     return segments
 
 
-def _analyse(speech: Speech) -> tuple[F64, F64, F64]:
-    """Speech → pitch [frames], envelope [frames, bins], aperiodicity [frames, bins]."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What WORLD takes speech apart into, every FRAME: pitch [frames] Hz, 0 where unvoiced;
+    envelope [frames, bins] of log power; aperiodicity [frames, bins] in 0…1."""
+
+    pitch: F64
+    envelope: F64
+    aperiodicity: F64
+
+
+_SPARSE = 3  # frames from one look at aperiodicity, which is slow to take, to the next
+
+
+def analyse(speech: Speech) -> Parts:
+    """Take speech apart; voicing comes from its labels."""
     world = _world()
     wave, rate = np.ascontiguousarray(speech.wave), speech.rate
     pitch, times = world.dio(wave, rate, f0_floor=60, f0_ceil=420, frame_period=_FRAME_MS)
@@ -182,7 +208,10 @@ def _analyse(speech: Speech) -> tuple[F64, F64, F64]:
             voiced |= (times >= phone.start) & (times < phone.end)
     pitch = np.where(voiced, filled, 0.0)
     envelope = world.cheaptrick(wave, pitch, times, rate)
-    return pitch, envelope, world.d4c(wave, pitch, times, rate, threshold=0.0)
+    seldom = times[::_SPARSE].copy()
+    sparse = world.d4c(wave, filled[::_SPARSE].copy(), seldom, rate, threshold=0.0)
+    aperiodicity = _between(sparse, np.clip(frames / _SPARSE, 0, len(sparse) - 1.001))
+    return Parts(pitch, np.log(envelope + 1e-16), aperiodicity)
 
 
 def pitch_curve(rng: Rng, score: Syllables, singer: Singer, start: float, frames: int) -> F64:
@@ -218,7 +247,24 @@ def pitch_curve(rng: Rng, score: Syllables, singer: Singer, start: float, frames
             )
     drift = gaussian_filter1d(rng.normal(0, 1, frames), 40)
     jitter = gaussian_filter1d(rng.normal(0, 1, frames), 2)
-    return curve + 0.10 * drift / (np.abs(drift).max() + 1e-9) + 0.025 * jitter
+    loose = 1 - 0.9 * singer.tuned
+    curve += loose * (0.10 * drift / (np.abs(drift).max() + 1e-9) + 0.025 * jitter)
+    return curve + _ornaments(rng, notes, singer, times)
+
+
+def _ornaments(rng: Rng, notes: list[Note], singer: Singer, times: np.ndarray) -> F64:
+    """Semitones [frames] that cracked beginnings and falls at the end add."""
+    bent = np.zeros(len(times))
+    for note in notes:
+        past = times - note.start
+        if note.end - note.start > 0.4 and rng.random() < singer.cracks:
+            length = rng.uniform(0.03, 0.08)
+            bent[(past >= 0) & (past < length)] -= rng.choice([5, 7, 12])
+    last = notes[-1]
+    if last.end - last.start > 0.3 and rng.random() < singer.fall:
+        before = rng.uniform(0.06, 0.15)
+        bent -= rng.uniform(2, 7) * np.clip((times - last.end + before) / before, 0, 1.5) ** 2
+    return gaussian_filter1d(bent, 1.5)
 
 
 def _source(rng: Rng, speech: Speech, segment: _Segment, times: np.ndarray) -> F64:
@@ -250,29 +296,68 @@ def _between(frames: F64, at: F64) -> F64:
     return frames[low] * (1 - share) + frames[low + 1] * share
 
 
-def _warp(envelope: F64, factor: float) -> F64:
-    """Stretch the frequency axis; factor > 1 is a shorter vocal tract."""
-    bins = envelope.shape[1]
-    at = np.clip(
-        np.arange(bins) / factor, 0, 0.94 * bins
-    )  # the last bins are the anti-alias filter
-    low = np.minimum(at.astype(int), bins - 2)
-    return envelope[:, low] * (1 - (at - low)) + envelope[:, low + 1] * (at - low)
-
-
-def _colour(singer: Singer, rate: int, bins: int) -> F64:
-    """Power gain [bins] of a singer's formant near 3 kHz and a spectral tilt."""
+def _warp(spectra: F64, factor: float, bend: float, rate: int) -> F64:
+    """Stretch the frequency axis; factor > 1 is a shorter vocal tract; bend: see Singer."""
+    bins = spectra.shape[1]
     frequency = np.linspace(0, rate / 2, bins)
-    ring = 1 + singer.ring * np.exp(-(((frequency - 3000) / 500) ** 2))
-    octaves = np.log2(np.maximum(frequency, 500) / 500)
-    return ring * 10 ** (singer.tilt * np.minimum(octaves, 3.5) / 10)
+    local = factor * (1 + bend * np.exp(-(((frequency - 1600) / 800) ** 2)))
+    at = np.clip(np.arange(bins) / local, 0, 0.94 * bins)  # the last bins are the anti-alias filter
+    low = np.minimum(at.astype(int), bins - 2)
+    share = at - low
+    return spectra[:, low] * (1 - share) + spectra[:, low + 1] * share
+
+
+def _colour(singer: Singer, force: float, rate: int, bins: int) -> tuple[F64, F64]:
+    """Log power gain [bins] of throat and effort, and the octaves [bins] above 500 Hz.
+
+    Effort (force 0…1) tilts the spectrum up, as belted notes are, and rings near 3 kHz.
+    """
+    frequency = np.linspace(0, rate / 2, bins)
+    octaves = np.minimum(np.log2(np.maximum(frequency, 500) / 500), 3.5)
+    ring = np.log1p(singer.ring * (0.4 + 1.2 * force) * np.exp(-(((frequency - 3000) / 500) ** 2)))
+    ripple = singer.bumps * np.sin(frequency / 110 + singer.bump_phase)
+    ripple += singer.bumps * np.sin(frequency / 331 + 2.4 * singer.bump_phase)
+    tilt = singer.tilt + 4.0 * (force - 0.5)
+    return ring + _NEPERS * (ripple + tilt * octaves), octaves
+
+
+_NEPERS = np.log(10) / 10  # of power, a decibel
+
+
+def _creak(rng: Rng, singer: Singer, score: Syllables, times: np.ndarray, pitch: F64) -> F64:
+    """Let `pitch` [frames] Hz creak at a line's ends, as singers do; returns amplitude [frames]."""
+    gain = np.ones(len(times))
+    first, last = score[0][0], score[-1][-1]
+    spans = []
+    if rng.random() < singer.fry and first.end - first.start > 0.3:
+        spans.append((first.start - 0.02, first.start + rng.uniform(0.04, 0.09)))
+    if rng.random() < singer.fry and last.end - last.start > 0.5:
+        spans.append((last.end - rng.uniform(0.08, 0.2), last.end + 0.2))
+    for start, end in spans:
+        inside = (times >= start) & (times < end) & (pitch > 0)
+        if inside.any():
+            rate = rng.uniform(38, 75) * np.exp(rng.normal(0, 0.12, inside.sum()))
+            pitch[inside] = rate
+            gain[inside] *= 0.55
+    return gaussian_filter1d(gain, 1.5)
+
+
+def _roughen(rng: Rng, wave: F64, rate: int, pitch: F64, depth: F64) -> F64:
+    """Growl: every second or third period of [n] is weaker, by `depth` [frames], 0…1."""
+    at = np.arange(len(wave)) / rate / FRAME
+    frames = np.arange(len(pitch))
+    part = float(rng.choice([1 / 2, 1 / 2, 1 / 3]))
+    wander = np.exp(gaussian_filter1d(rng.normal(0, 0.6, len(pitch)), 3))
+    phase = 2 * np.pi * np.cumsum(np.interp(at, frames, pitch * part * wander)) / rate
+    amount = np.interp(at, frames, gaussian_filter1d(depth, 6))
+    return wave * (1 - amount * (0.5 + 0.5 * np.sin(phase)))
 
 
 def _loudness(
     segments: list[_Segment], phones: tuple[Phone, ...], envelope: F64, times: np.ndarray
 ) -> F64:
     """Amplitude gain [frames]: vowels hold their level and let go gently before a silence."""
-    level = np.sqrt(envelope.mean(1))
+    level = np.sqrt(np.exp(envelope).mean(1))
     gain = np.ones(len(times))
     loudest = [
         np.percentile(level[inside], 80)
@@ -293,12 +378,28 @@ def _loudness(
     return gaussian_filter1d(gain, 2.5)
 
 
-def sing(rng: Rng, speech: Speech, score: Syllables, singer: Singer) -> Sung:
+def _synthesize(pitch: F64, envelope: F64, aperiodicity: F64, rate: int) -> F64:
+    """WORLD's parts, see Parts, → wave [n]; aperiodicity is clipped."""
+    arrays = (pitch, np.exp(envelope), np.clip(aperiodicity, 1e-6, 1))
+    whole = (np.ascontiguousarray(x) for x in arrays)
+    wave: F64 = _world().synthesize(*whole, rate, _FRAME_MS)
+    return wave
+
+
+def sing(
+    rng: Rng,
+    speech: Speech,
+    score: Syllables,
+    singer: Singer,
+    force: float = 0.5,
+    parts: Parts | None = None,
+) -> Sung:
     """Sing a spoken line: one entry of `score` per syllable, each a note or more (a melisma).
 
+    force: 0 as soft as breath … 1 belted. parts: of the speech, where they are known already.
     Syllables beyond the score stay unsung. Raises ValueError when there are fewer than entries.
     """
-    phones = speech.phones
+    phones, rate = speech.phones, speech.rate
     syllables = syllabify(phones)
     if len(syllables) < len(score) or not score:
         raise ValueError(f"{len(score)} notes for {len(syllables)} syllables")
@@ -307,7 +408,7 @@ def sing(rng: Rng, speech: Speech, score: Syllables, singer: Singer) -> Sung:
     frames = int((segments[-1].end + 0.15 - start) / FRAME) + 1
     times = start + np.arange(frames) * FRAME
 
-    spoken_pitch, spoken_envelope, spoken_aperiodicity = _analyse(speech)
+    parts = parts or analyse(speech)
     source = np.full(frames, -1.0)
     voiced = np.zeros(frames, bool)
     steady = np.zeros(frames, bool)
@@ -317,24 +418,40 @@ def sing(rng: Rng, speech: Speech, score: Syllables, singer: Singer) -> Sung:
         voiced[inside] = is_voiced(phones[segment.phone].label)
         steady[inside] = segment.nucleus
     said = source >= 0
-    at = np.clip(source[said] / FRAME, 0, len(spoken_pitch) - 1.001)
-    envelope = np.full((frames, spoken_envelope.shape[1]), _FLOOR)
+    at = np.clip(source[said] / FRAME, 0, len(parts.pitch) - 1.001)
+    bins = parts.envelope.shape[1]
+    envelope = np.full((frames, bins), np.log(_FLOOR))
     aperiodicity = np.ones_like(envelope)
-    envelope[said] = np.exp(_between(np.log(spoken_envelope + 1e-16), at))
-    aperiodicity[said] = _between(spoken_aperiodicity, at)
+    envelope[said] = _between(_warp(parts.envelope, singer.warp, singer.bend, rate), at)
+    aperiodicity[said] = _between(_warp(parts.aperiodicity, singer.warp, singer.bend, rate), at)
 
     gain = _loudness(segments, phones, envelope, times)
     pitch = 440 * 2 ** ((pitch_curve(rng, score, singer, start, frames) - 69) / 12)
     pitch[~voiced] = 0
-    envelope = np.maximum(_warp(envelope, singer.warp), 1e-16)
-    envelope *= gain[:, None] ** 2 * _colour(singer, speech.rate, envelope.shape[1])
-    aperiodicity = _warp(aperiodicity, singer.warp)
-    aperiodicity[steady] *= 0.8  # a sung tone is cleaner than a spoken one
-    aperiodicity = np.clip(aperiodicity + singer.breathiness * voiced[:, None], 1e-6, 1)
-    spectra = (np.ascontiguousarray(x) for x in (envelope, aperiodicity))
-    wave = _world().synthesize(pitch, *spectra, speech.rate, _FRAME_MS)
+    gain *= _creak(rng, singer, score, times, pitch)
+    colour, octaves = _colour(singer, force, rate, bins)
+    sway = _NEPERS * gaussian_filter1d(rng.normal(0, 8, frames), 30)  # dB per octave, slow
+    envelope += 2 * np.log(gain)[:, None] + colour + sway[:, None] * octaves * voiced[:, None]
+    aperiodicity[steady] *= 1.0 - 0.5 * min(1.0, force + 0.1)  # a full tone is clean
+    airy = singer.breathiness * (1.6 - 1.2 * force) * (0.3 + 0.7 * octaves / octaves[-1])
+    aperiodicity += voiced[:, None] * airy
+    wave = _synthesize(pitch, envelope, aperiodicity, rate)
+    if singer.growl:
+        depth = singer.growl * steady * np.clip(force * 1.5 - 0.4, 0, 1)
+        wave = _roughen(rng, wave, rate, pitch, depth)
     spoken = tuple(Phone(phones[s.phone].label, s.start, s.end) for s in segments)
-    return Sung(wave, speech.rate, start, spoken, pitch)
+    return Sung(wave, rate, start, spoken, pitch)
+
+
+def respeak(speech: Speech, singer: Singer, factor: float) -> Speech:
+    """Say it again with this singer's throat, pitch times `factor`; the phones stay in place."""
+    parts, rate = analyse(speech), speech.rate
+    envelope = _warp(parts.envelope, singer.warp, singer.bend, rate)
+    envelope += _colour(singer, 0.5, rate, envelope.shape[1])[0]
+    aperiodicity = _warp(parts.aperiodicity, singer.warp, singer.bend, rate)
+    aperiodicity += 0.6 * singer.breathiness * (parts.pitch > 0)[:, None]
+    wave = _synthesize(parts.pitch * factor, envelope, aperiodicity, rate)
+    return Speech(wave, rate, speech.phones)
 
 
 def breathe(rng: Rng, length: float, rate: int) -> F64:

@@ -75,7 +75,7 @@ def make_song(
     rng = np.random.default_rng([seed, split == voices.HELD_OUT])
     cast = choose_cast(rng, split)
     speaker = Speaker(cast.voice)
-    harmony = compose(rng, float(rng.uniform(25, 56)))
+    harmony = compose(rng, float(rng.uniform(25, 56)), held_out=split == voices.HELD_OUT)
     sections = _sections(rng, harmony)
     samples = int((harmony.duration + rng.uniform(0.5, 1.5)) * rate)
     spoken = rng.random() < SPEECH_SHARE
@@ -112,7 +112,7 @@ def tell(
     seed: int, duration: float, vocals: Vocals, harmony: Harmony, voice: Voice, speech: bool
 ) -> Truth:
     """The truth about a song of `duration` seconds."""
-    beats = tuple(k * harmony.beat for k in range(harmony.bars * harmony.metre))
+    beats = tuple(harmony.at(k) for k in range(harmony.bars * harmony.metre))
     return Truth(
         seed=seed,
         duration=duration,

@@ -1,6 +1,10 @@
-"""Two speech engines that say where each phone is: espeak-ng, a library, and flite, a command.
+"""Three speech engines that say where each phone is: espeak-ng, flite and festival.
 
-Both speak; `singing` makes the song of it. Needed at corpus-making time only.
+espeak-ng is a formant synthesiser with many languages; flite's and festival's voices are cut or
+learned from recordings of people. They speak; `singing` makes the song of it. Needed at
+corpus-making time only. Licences, as Debian records them: espeak-ng GPL-3+; flite and festival's
+ked, slt and ona BSD-like; lp, pc, ph GPL-2+; dita, machac, krb and the Russian nsh GPL-3; the
+Finnish lj, mv LGPL-2+.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ import ctypes
 import shutil
 import subprocess
 import tempfile
+import weakref
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+import soxr
 from numpy.typing import NDArray
 
 from engine.training.truth import Phone
@@ -28,16 +34,25 @@ HELD_OUT = "held-out"
 
 FLITE_TRAIN = ("slt", "rms", "kal16")
 FLITE_HELD_OUT = ("awb",)
+# Voices of people for festival: their language and whether they sound low, high or like a child.
+FESTIVAL_TRAIN = {
+    "ked_diphone": ("en-us", "low"), "cmu_us_slt_arctic_hts": ("en-us", "high"),
+    "lp_diphone": ("it", "high"), "pc_diphone": ("it", "low"), "upc_ca_ona_hts": ("ca", "high"),
+    "czech_dita": ("cs", "high"), "czech_machac": ("cs", "low"), "czech_ph": ("cs", "low"),
+    "czech_krb": ("cs", "child"), "msu_ru_nsh_clunits": ("ru", "low"),
+}  # fmt: skip
+FESTIVAL_HELD_OUT = {"suo_fi_lj_diphone": ("fi", "high"), "hy_fi_mv_diphone": ("fi", "low")}
 # Variants of espeak-ng voices.
 LOW_TRAIN = (
     "m1", "m2", "m3", "m4", "m5", "m7", "Andy", "Gene", "Michael", "Mike", "Jacky", "Lee", "Marco",
     "Mario", "Denis", "Diogo", "Hugo", "adam", "antonio", "benjamin", "boris", "caleb", "david",
     "ed", "edward", "iven", "iven3", "john", "max", "miguel", "pablo", "paul", "quincy", "robert",
-    "sandro", "travis", "victor", "zac", "grandpa",
+    "sandro", "travis", "victor", "zac", "grandpa", "klatt", "klatt3", "klatt5", "marcelo",
+    "gustave", "Nguyen", "rob", "Henrique",
 )  # fmt: skip
 HIGH_TRAIN = (
     "f1", "f3", "f5", "steph", "steph2", "linda", "belinda", "Annie", "anika", "aunty", "Andrea",
-    "shelby", "iven2", "grandma",
+    "shelby", "iven2", "grandma",  "Storm",
 )  # fmt: skip
 LOW_HELD_OUT = ("m6", "m8", "Gene2", "michel", "pedro", "norbert", "Alex")
 HIGH_HELD_OUT = ("f2", "f4", "Alicia", "steph3", "kaukovalta")
@@ -58,7 +73,7 @@ class Speech:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """engine: "espeak" or "flite"; name: espeak language+variant or flite voice."""
+    """engine: "espeak", "flite" or "festival"; name: espeak language+variant or the voice."""
 
     engine: str
     name: str
@@ -236,15 +251,133 @@ def flite(text: str, voice: str, stretch: float, pitch_deviation: float | None) 
     return Speech(wave, rate, tuple(phone for phone in phones if phone.end > phone.start))
 
 
+# --- festival -------------------------------------------------------------------------------------
+
+_PACKAGES = {
+    "ked_diphone": "festvox-kdlpc16k", "cmu_us_slt_arctic_hts": "festvox-us-slt-hts",
+    "lp_diphone": "festvox-italp16k", "pc_diphone": "festvox-itapc16k",
+    "upc_ca_ona_hts": "festvox-ca-ona-hts", "czech_dita": "festvox-czech-dita",
+    "czech_machac": "festvox-czech-machac", "czech_ph": "festvox-czech-ph",
+    "czech_krb": "festvox-czech-krb", "msu_ru_nsh_clunits": "festvox-ru",
+    "suo_fi_lj_diphone": "festvox-suopuhe-lj", "hy_fi_mv_diphone": "festvox-suopuhe-mv",
+}  # fmt: skip
+_ENCODINGS = {"cs": "iso-8859-2", "ru": "utf-8"}  # else Latin 1
+_FASTEST = 24000  # Hz: above it a recording only costs time
+_SAMPA = {
+    "L": "ʎ", "J": "ɲ", "S": "ʃ", "Z": "ʒ", "E": "ɛ", "O": "ɔ", "tS": "tʃ", "dZ": "dʒ", "ng": "ŋ",
+    "nf": "ɱ", "N": "ŋ", "ax": "ə", "rr": "r", "T": "θ", "D": "ð", "@": "æ", "7": "ø", "&": "ə",
+    "g": "ɡ", "#": SILENCE, "_": SILENCE, "pau": SILENCE,
+}  # fmt: skip
+_CZECH = {
+    "c": "ts", "c~": "tʃ", "ch": "x", "d~": "ɟ", "dz~": "dʒ", "h": "ɦ", "n*": "ŋ", "n~": "ɲ",
+    "r~": "r\u031d", "r~*": "r\u031d\u0325", "s~": "ʃ", "t~": "c", "z~": "ʒ", "_": "ʔ", "g": "ɡ",
+    "#": SILENCE,
+}  # fmt: skip
+_RUSSIAN = {
+    "ii": "i", "yy": "ɨ", "uu": "u", "ee": "e", "oo": "o", "aa": "a", "a": "ɐ", "i": "ɪ", "y": "ɨ",
+    "u": "ʊ", "ae": "ə", "ay": "ə", "ur": "ʊ", "c": "ts", "ch": "tɕ", "sch": "ɕː", "sh": "ʂ",
+    "zh": "ʐ", "h": "x", "hh": "xʲ", "g": "ɡ", "gg": "ɡʲ", "pau": SILENCE,
+}  # fmt: skip
+
+
+def festival_ipa(label: str, language: str) -> str:
+    """A festival voice's own phone name → IPA."""
+    if language == "en-us":
+        return ARPABET[label]
+    if language == "ru":
+        soft = len(label) == 2 and label[0] == label[1]
+        return _RUSSIAN.get(label) or (label[0] + "ʲ" if soft else label)
+    long = label.endswith(":")
+    plain = label.removesuffix(":")
+    table = _CZECH if language == "cs" else _SAMPA
+    if plain not in table:
+        plain = plain.rstrip("0123456789")  # stress
+    return table.get(plain, plain) + "ː" * long
+
+
+_SAY = """
+(define (say_and_mark text wave marks)
+  (let ((u (utt.synth (eval (list 'Utterance 'Text text)))) (file (fopen marks "w")))
+    (utt.save.wave u wave 'riff)
+    (mapcar (lambda (s) (format file "%s %f\\n" (item.name s) (item.feat s 'end)))
+            (utt.relation.items u 'Segment))
+    (fclose file)
+    (format t "done\\n")
+    (fflush nil)))
+"""
+
+
+class Festival:
+    """One festival process that speaks with one voice; it ends with this object."""
+
+    def __init__(self, voice: str, language: str) -> None:
+        self._language = language
+        self._encoding = _ENCODINGS.get(language, "latin-1")
+        self._process = subprocess.Popen(
+            [command("festival", "festival"), "--pipe"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        weakref.finalize(self, _end, self._process)
+        self._voice = voice
+        self._tell(f"{_SAY}(voice_{voice})")
+
+    def _tell(self, lisp: str) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(lisp.encode(self._encoding, "replace") + b"\n")
+        self._process.stdin.flush()
+
+    def say(self, text: str, stretch: float) -> Speech:
+        """Speak at 16 to 24 kHz. stretch: above 1 is slower, where the voice can.
+
+        Raises MissingEngineError where festival ends without a word: the voice is not there.
+        """
+        text = text.replace("\\", " ").replace('"', " ")
+        with tempfile.TemporaryDirectory() as folder:
+            wave_path, marks = Path(folder) / "speech.wav", Path(folder) / "marks"
+            self._tell(f"(Parameter.set 'Duration_Stretch {stretch:.3f})")
+            self._tell(f'(say_and_mark "{text}" "{wave_path}" "{marks}")')
+            assert self._process.stdout
+            if not self._process.stdout.readline():
+                package = _PACKAGES.get(self._voice, "festival")
+                raise MissingEngineError(f"festival cannot say it: apt-get install {package}")
+            wave, rate = soundfile.read(wave_path)
+            ends = [line.split() for line in marks.read_text(encoding="latin-1").splitlines()]
+        if rate > _FASTEST:
+            wave, rate = soxr.resample(wave, rate, _FASTEST), _FASTEST
+        phones, start = [], 0.0
+        for label, end in ends:
+            phones.append(Phone(festival_ipa(label, self._language), start, float(end)))
+            start = float(end)
+        return Speech(wave, rate, tuple(phone for phone in phones if phone.end > phone.start))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin
+    assert process.stdout
+    process.stdin.close()
+    process.stdout.close()
+    process.wait()
+
+
 class Speaker:
     """A voice that says lines, one after another, the same each time it is made anew."""
 
     def __init__(self, voice: Voice) -> None:
         self.voice = voice
         self._espeak = Espeak() if voice.engine == "espeak" else None
+        self._festival = (
+            Festival(voice.name, voice.language) if voice.engine == "festival" else None
+        )
 
     def say(self, text: str, speed: float, pitch: int, lively: bool) -> Speech:
-        """speed: 1 is calm. pitch: 0…100 (espeak only). lively: spoken melody, else monotone."""
-        if self._espeak is None:
-            return flite(text, self.voice.name, 1.1 / speed, None if lively else 2.0)
-        return self._espeak.say(text, self.voice.name, int(140 * speed), pitch, 50 if lively else 0)
+        """speed: 1 is calm. pitch: 0…100 (espeak only). lively: spoken melody, else monotone
+        where the engine can."""
+        if self._espeak:
+            return self._espeak.say(
+                text, self.voice.name, int(140 * speed), pitch, 50 if lively else 0
+            )
+        if self._festival:
+            return self._festival.say(text, 1.1 / speed)
+        return flite(text, self.voice.name, 1.1 / speed, None if lively else 2.0)
