@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.signal import sosfilt
 
 from engine.training.songs import guitars, synths
 from engine.training.songs import production as desk
@@ -211,7 +212,7 @@ def _play_made_up(session: Session, strokes: list[Stroke]) -> None:
     sound, session.kicks = play_kit(
         session.rng, session.harmony, strokes, session.samples, session.rate
     )
-    session.play(sound, -5, 4, pumped=False)
+    session.play(sound, -3, 6, pumped=False)
 
 
 def _play_chords(session: Session) -> None:
@@ -262,19 +263,41 @@ def _play_leads(
         session.play(play_lead(rng, tune, session.samples, session.rate, player), -8, 3)
 
 
+def _breathing(session: Session) -> F64:
+    """Gain [samples] of the whole: soft sections softer, now and then a stop before a section."""
+    rng, rate, harmony = session.rng, session.rate, session.harmony
+    gain = np.ones(session.samples)
+    span, stops = rng.uniform(2, 14), rng.random() < 0.35
+    for section in session.sections:
+        a, b = (int(harmony.at(k * harmony.metre) * rate) for k in (section.first, section.end))
+        gain[a:] = 10 ** (span * (section.force - 0.8) / 20)
+        if stops and rng.random() < 0.5:
+            hush = harmony.at(section.end * harmony.metre - float(rng.choice([0.5, 1, 2])))
+            gain[int(hush * rate) : b] *= rng.choice([0.0, 0.1])
+    return desk.smooth(gain, float(np.exp(-1 / (0.015 * rate))))
+
+
 def _mix(session: Session) -> F64:
-    """The tracks on one bus: [2, samples] near LEVEL."""
+    """The tracks on one bus: [2, samples] near LEVEL. An empty piece gets a guitar."""
     rng, rate = session.rng, session.rate
     wave = np.sum(session.tracks, axis=0)
-    if session.chance(0.6):
-        wave = desk.room(rng, wave, rate, rng.uniform(0.2, 2.0), rng.uniform(0.02, 0.25))
+    if np.abs(wave).max() < 1e-3:
+        wave = guitars.strummed(rng, session.harmony, session.samples, rate)
+    wave = wave * _breathing(session)
+    warm = [
+        desk.bell(rng.uniform(60, 130), rng.uniform(-1, 6), 1.0, rate),
+        desk.bell(rng.uniform(500, 1500), rng.uniform(-6, 1), 1.5, rate),
+    ]
+    wave = sosfilt(np.concatenate(warm), wave)
+    if session.chance(0.4):
+        wave = desk.room(rng, wave, rate, rng.uniform(0.2, 2.0), rng.uniform(0.02, 0.15))
     if session.chance(0.6):
         wave = desk.equalise(rng, wave, rate, 3)
-    if session.chance(0.5):
-        release, attack = rng.uniform(0.06, 0.4), rng.uniform(0.003, 0.03)
-        wave = wave * desk.compression(wave, rate, rng.uniform(1.5, 5), attack, release)
     if session.chance(0.4):
-        wave = desk.saturate(wave, rng.uniform(0.4, 2.5), rng.uniform(0, 0.2))
+        release, attack = rng.uniform(0.06, 0.4), rng.uniform(0.003, 0.03)
+        wave = wave * desk.compression(wave, rate, rng.uniform(1.5, 4), attack, release)
+    if session.chance(0.25):
+        wave = desk.saturate(wave, rng.uniform(0.4, 2), rng.uniform(0, 0.2))
     if session.chance(0.1):
         wave = wave + rng.normal(0, 10 ** rng.uniform(-3.7, -2.5), wave.shape)  # tape or vinyl
     return desk.level(wave)

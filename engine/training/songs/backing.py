@@ -136,31 +136,45 @@ def render(part: Part, samples: int, rate: int, soundfont: Path = SOUNDFONT) -> 
     return np.pad(wave, ((0, max(0, samples - len(wave))), (0, 0)))[:samples].T
 
 
-def comp(part: Part, bar: int, style: int, chord: list[int], force: float) -> None:
-    """Chords in one of six manners."""
+def comp(
+    part: Part, bar: int, style: int, chord: list[int], force: float, touch: float = 1.0
+) -> None:
+    """Chords in one of seven manners; touch: the share of its length that a note sounds."""
     metre, at = part.harmony.metre, bar * part.harmony.metre
-    loud = 55.0 + 30 * force
+    loud = 45.0 + 40 * force
     if style == 0:
         for beat in range(metre):
             for pitch in chord:
-                part.note(0, at + beat, 0.9, pitch, loud)
+                part.note(0, at + beat, 0.9 * touch, pitch, loud - 10 * (beat % 2))
     elif style == 1:
         for i in range(2 * metre):
-            part.note(0, at + i / 2, 0.45, chord[i % len(chord)] + 12 * (i % 6 == 5), loud + 4)
+            part.note(
+                0, at + i / 2, 0.45 * touch, chord[i % len(chord)] + 12 * (i % 6 == 5), loud + 4
+            )
     elif style == 2:
         for place, length in ((0, 1.4), (1.5, 1.4), (3, 0.9))[: metre - 1]:
             for pitch in chord:
-                part.note(0, at + place, length, pitch, loud + 4)
+                part.note(0, at + place, length * touch, pitch, loud + 4)
     elif style == 3:
         for pitch in chord:
-            part.note(0, at, metre - 0.1, pitch, loud)
+            part.note(0, at, (metre - 0.1) * touch, pitch, loud)
     elif style == 4:
         for i in range(2 * metre):
             for j, pitch in enumerate(chord):
-                part.note(0, at + i / 2 + 0.012 * j, 0.3, pitch, loud - 8 * (i % 2))
+                part.note(0, at + i / 2 + 0.012 * j, 0.3 * touch, pitch, loud - 14 * (i % 2))
+    elif style == 6:
+        for beat in range(metre):
+            for pitch in chord:
+                part.note(0, at + beat + 0.5, 0.4 * touch, pitch, loud + 6)
     else:
         for i in range(4 * metre):
-            part.note(0, at + i / 4, 0.3, chord[(i * 2) % len(chord)] + 12 * (i // 2 % 2), loud - 6)
+            part.note(
+                0,
+                at + i / 4,
+                0.3 * touch,
+                chord[(i * 2) % len(chord)] + 12 * (i // 2 % 2),
+                loud - 6,
+            )
 
 
 def bass(part: Part, bar: int, style: int, force: float) -> None:
@@ -221,7 +235,7 @@ class Players:
     keys: tuple[int, ...] = KEYS
     basses: tuple[int, ...] = BASSES
     pads: tuple[int, ...] = PADS
-    comps: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+    comps: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
     lines: tuple[int, ...] = (0, 1, 2, 3)
 
 
@@ -240,7 +254,8 @@ def write_band(
         choose_program(rng, KEYS if held_out else players.keys, held_out),
         int(rng.integers(30, 98)),
     )
-    part.program(1, choose_program(rng, BASSES if held_out else players.basses, held_out))
+    low_player = choose_program(rng, BASSES if held_out else players.basses, held_out)
+    part.program(1, low_player, volume=int(rng.integers(95, 128)))
     part.program(
         2,
         choose_program(rng, PADS if held_out else players.pads, held_out),
@@ -248,13 +263,15 @@ def write_band(
         85,
     )
     chords, line = int(rng.choice(players.comps)), int(rng.choice(players.lines))
-    keys_from, bass_from = rng.uniform(-0.5, 0.3), rng.uniform(-0.2, 0.5)
-    pad_from, seventh = rng.uniform(-0.2, 1.1), bool(rng.random() < 0.3)
+    keys_from, bass_from = rng.uniform(-0.5, 0.5), rng.uniform(-0.4, 0.4)
+    pad_from = rng.uniform(-0.2, 1.1) if rng.random() < 0.5 else 2.0
+    seventh, touch = bool(rng.random() < 0.3), rng.uniform(0.25, 1.1)
+    rests = rng.uniform(-0.1, 0.3)
     for section in sections:
         for bar in range(section.first, section.end):
             chord = harmony.chord(bar, seventh)
-            if section.force >= keys_from:
-                comp(part, bar, chords, chord, section.force)
+            if section.force >= keys_from and rng.random() >= rests:
+                comp(part, bar, chords, chord, section.force, touch)
             if low and section.force >= bass_from:
                 bass(part, bar, line, section.force)
             if section.force >= pad_from:

@@ -260,4 +260,4 @@ def play_lead(rng: Rng, tune: list[Note], samples: int, rate: int, player: str) 
     if player == "organ" or rng.random() < 0.2:
         turns = float(rng.choice([0.8, 6.5])) if player == "organ" else rng.uniform(0.2, 5)
         wave = desk.chorus(rng, wave, rate, turns, rng.uniform(0.0003, 0.002), 0.6)
-    return desk.level(desk.room(rng, wave, rate, rng.uniform(0.2, 1.8), rng.uniform(0, 0.4)))
+    return desk.level(desk.room(rng, wave, rate, rng.uniform(0.2, 1.8), rng.uniform(0, 0.3)))
