@@ -7,7 +7,7 @@ disagrees with itself, the class that decides says so.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,17 +28,28 @@ class MusicFaceConfig:
 
     expression: width of the face space, 52 ARKit shapes here (64 in the paper).
     attention: inner channels of the ATM's U-Net; the paper's Fig. 10 is not in its text.
+
+    For the ablation of Table 1: streams 1 hears the mixture only; modulated False leaves the ATMs
+    out; generator False makes the pose by an MLP instead of the PGN. All as they are is "Ours".
     """
 
     subjects: int = 6
     width: int = 32
     expression: int = 52
     attention: int = 64
+    streams: Literal[1, 2] = 2
+    modulated: bool = True
+    generator: bool = True
 
     @property
     def code(self) -> int:
         """Channels of the condition: one-hot subject, and lookahead / 6 as ours."""
         return self.subjects + 1
+
+    @property
+    def encoded(self) -> int:
+        """Channels that the encoders hand on."""
+        return self.streams * STREAM
 
 
 SMALL = MusicFaceConfig(width=16)
@@ -168,6 +179,17 @@ class AttentionModulator(nn.Module):
         return attention, AttentionState(down1, down2, down3, bottom, up3, up2, up1)
 
 
+class NoModulator(nn.Module):
+    """In the ATM's place where there is none: every channel counts fully."""
+
+    def initial_state(self, batch: int = 1) -> AttentionState:
+        """Nothing to remember."""
+        return AttentionState(*(torch.zeros(batch, 0, 0) for _ in AttentionState._fields))
+
+    def forward(self, x: Tensor, state: AttentionState) -> tuple[Tensor, AttentionState]:
+        return torch.ones_like(x), state
+
+
 class PoseState(NamedTuple):
     pose: Tensor  # [B, 6] p at the last frame, in POSE_UNITs
     velocity: Tensor  # [B, 6] p − p at the frame before
@@ -214,6 +236,21 @@ class PoseNetwork(nn.Module):
         return torch.stack(path, 1), PoseState(pose, velocity, hidden, cell)
 
 
+class PoseMLP(nn.Module):
+    """The ablation's pose: an MLP of the frame's features, with no memory."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.pose = mlp(inputs, POSE)
+
+    def initial_state(self, batch: int = 1) -> PoseState:
+        """At rest."""
+        return PoseState(*(torch.zeros(batch, n) for n in (POSE, POSE, 0, 0)))
+
+    def forward(self, x: Tensor, state: PoseState) -> tuple[Tensor, PoseState]:
+        return self.pose(x), state
+
+
 class MusicFaceState(NamedTuple):
     expression: AttentionState
     head: AttentionState
@@ -233,21 +270,24 @@ class MusicFace(nn.Module):
     def __init__(self, config: MusicFaceConfig) -> None:
         super().__init__()
         self.config = config
-        both = 2 * STREAM
-        self.mean = nn.Parameter(torch.zeros(2, FEATURES), requires_grad=False)
-        self.scale = nn.Parameter(torch.ones(2, FEATURES), requires_grad=False)
+        streams, encoded = config.streams, config.encoded
+        self.mean = nn.Parameter(torch.zeros(streams, FEATURES), requires_grad=False)
+        self.scale = nn.Parameter(torch.ones(streams, FEATURES), requires_grad=False)
         self.unit = nn.Parameter(torch.tensor(POSE_UNIT), requires_grad=False)
         self.voice_encoder = AudioEncoder(config)
-        self.backing_encoder = AudioEncoder(config)
-        self.expression_atm = AttentionModulator(both, config.attention)
-        self.head_atm = AttentionModulator(both, config.attention)
-        self.eyes_atm = AttentionModulator(both, config.attention)
-        self.egn = mlp(both + config.code, config.expression)
-        self.pgn = PoseNetwork(both + config.code)
-        self.esgn = mlp(both + config.code, 1)
+        if streams == 2:
+            self.backing_encoder = AudioEncoder(config)
+        self.expression_atm, self.head_atm, self.eyes_atm = (
+            AttentionModulator(encoded, config.attention) if config.modulated else NoModulator()
+            for _ in range(3)
+        )
+        self.egn = mlp(encoded + config.code, config.expression)
+        pose_network = PoseNetwork if config.generator else PoseMLP
+        self.pgn = pose_network(encoded + config.code)
+        self.esgn = mlp(encoded + config.code, 1)
 
     @classmethod
-    def from_config(cls, config: dict[str, int]) -> MusicFace:
+    def from_config(cls, config: dict[str, Any]) -> MusicFace:
         """Build from a plain dictionary, as exported files carry it."""
         return cls(MusicFaceConfig(**config))
 
@@ -261,13 +301,15 @@ class MusicFace(nn.Module):
         )
 
     def encode(self, windows: Tensor, code: Tensor) -> Tensor:
-        """TSAE, Eq. 3: windows [B, T, 2, 39, 26], code [B, T, code] → [B, T, 256]."""
-        batch, frames = windows.shape[:2]
+        """TSAE, Eq. 3: windows [B, T, streams, 39, 26], code [B, T, code] → [B, T, encoded]."""
+        batch, frames, streams = windows.shape[:3]
         x = (windows - self.mean[:, None]) * self.scale[:, None]
-        known = code[:, :, None, None].expand(batch, frames, 2, WINDOW, code.shape[2])
+        known = code[:, :, None, None].expand(batch, frames, streams, WINDOW, code.shape[2])
         x = torch.cat([x, known], 4).flatten(0, 1).transpose(2, 3)
-        both = torch.cat([self.voice_encoder(x[:, 0]), self.backing_encoder(x[:, 1])], 1)
-        return both.reshape(batch, frames, 2 * STREAM)
+        encoded = self.voice_encoder(x[:, 0])
+        if streams == 2:
+            encoded = torch.cat([encoded, self.backing_encoder(x[:, 1])], 1)
+        return encoded.reshape(batch, frames, self.config.encoded)
 
     def attend(
         self, windows: Tensor, code: Tensor, state: MusicFaceState
@@ -286,7 +328,8 @@ class MusicFace(nn.Module):
     def forward(
         self, windows: Tensor, code: Tensor, state: MusicFaceState
     ) -> tuple[Acted, MusicFaceState]:
-        """windows: [B, T, 2, 39, 26] voice and accompaniment, code: [B, T, code]; T frames."""
+        """windows: [B, T, 2, 39, 26] voice and accompaniment (or [B, T, 1, 39, 26] the mixture),
+        code: [B, T, code]; T frames."""
         (face, head, eyes), _, states = self.attend(windows, code, state)
         pose, pose_state = self.pgn(head, state.pose)
         acted = Acted(self.egn(face), pose * self.unit, self.esgn(eyes)[..., 0])
@@ -294,14 +337,14 @@ class MusicFace(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Table 6: features of both streams, pose, closing [B, 59, T] → [B, 1, T/16].
+    """Table 6: features of the streams, pose, closing [B, 59, T] → [B, 1, T/16].
 
     The table prints 85 input channels, the text counts 26 + 26 + 6 + 1 = 59: 59.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, streams: int = 2) -> None:
         super().__init__()
-        plan = ((2 * FEATURES + POSE + 1, 32), (32, 64), (64, 128), (128, 224), (224, 224))
+        plan = ((streams * FEATURES + POSE + 1, 32), (32, 64), (64, 128), (128, 224), (224, 224))
         layers: list[nn.Module] = []
         for index, (inputs, outputs) in enumerate(plan):
             # Table 6 keeps 8 steps from the fourth layer on: the fifth has stride 1.

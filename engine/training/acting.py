@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -32,17 +33,23 @@ LOOKS = [index for index, name in enumerate(ARKIT) if name.startswith("eyeLook")
 TAKES = 2  # styles acted for each song
 
 
-def heard(voice: F32, backing: F32, net: SeparatorNet | None) -> F32:
-    """16 kHz stems [B, n] → features [B, hops, 2, 26], separated, or of the true stems."""
+class Heard(NamedTuple):
+    features: F32  # [B, hops, 2, 26] of voice and accompaniment
+    mixed: F32  # [B, hops, 26] of both at once, for the ablation's single stream
+
+
+def heard(voice: F32, backing: F32, net: SeparatorNet | None) -> Heard:
+    """16 kHz stems [B, n], separated by `net`, or known where there is none."""
     whole = voice.shape[1] // FEATURE_HOP * FEATURE_HOP
     late = [np.pad(x, ((0, 0), (DELAY, 0)))[:, :whole].astype(np.float32) for x in (voice, backing)]
-    if net is None:
-        return stem_features(np.stack([mel_energy(x) for x in late], 2))
     mix = late[0] + late[1]
+    mixed = stem_features(mel_energy(mix)[:, :, None])[:, :, 0]
+    if net is None:
+        return Heard(stem_features(np.stack([mel_energy(x) for x in late], 2)), mixed)
     part = BandViews()
     views, _ = part(band_power(spectra(mix)).transpose(1, 0, 2), part.initial_state(len(mix)))
     gains = _mel_gains(torch.from_numpy(views.transpose(1, 0, 2, 3).copy()), net)
-    return stem_features(gains**2 * mel_energy(mix)[:, :, None])
+    return Heard(stem_features(gains**2 * mel_energy(mix)[:, :, None]), mixed)
 
 
 def _mel_gains(views: torch.Tensor, net: SeparatorNet) -> F32:
@@ -57,9 +64,9 @@ def _mel_gains(views: torch.Tensor, net: SeparatorNet) -> F32:
 
 def variants(
     rng: np.random.Generator, voice: F32, backing: F32, others: Library, net: SeparatorNet
-) -> tuple[F32, np.ndarray]:
+) -> tuple[Heard, np.ndarray]:
     """The ways one song is heard: as made; over another or a quieter backing; dry or in a noisy
-    room; without its voice; with its stems known. Features [5, hops, 2, 26], silent [5]."""
+    room; without its voice; with its stems known. Five of them, and which are silent [5]."""
     length = len(voice)
     level = loudness(backing) or 0.05
     other = make_backing(rng, others, length)
@@ -80,7 +87,7 @@ def variants(
     separated = heard(voices, backings, net)
     known = heard(voice[None], backing[None], None)
     silent = np.array([False, False, False, True, False])
-    return np.concatenate([separated, known]), silent
+    return Heard(*(np.concatenate(sides) for sides in zip(separated, known, strict=True))), silent
 
 
 def unsung(truth: Truth) -> Truth:
@@ -96,12 +103,13 @@ def write_lesson(path: Path, out: Path, seed: int, others: Library, net: Separat
     voice, backing = np.ascontiguousarray(both.T)
     truth = load_truth(path.with_suffix(".json"))
     rng = np.random.default_rng([seed, truth.seed])
-    features, silent = variants(rng, voice, backing, others, net)
+    sound, silent = variants(rng, voice, backing, others, net)
     styles = rng.permutation(len(STYLES))[:TAKES]
     sung = [perform(truth, voice, int(style), rng) for style in styles]
     rests = [perform(unsung(truth), 0 * voice, int(style), rng) for style in styles]
     partial = out.with_suffix(".partial.npz")
-    lesson = {"features": features.astype(np.float16), "silent": silent, "styles": styles}
+    lesson = {name: x.astype(np.float16) for name, x in sound._asdict().items()}
+    lesson |= {"silent": silent, "styles": styles}
     np.savez(partial, **(lesson | _pack("sung", sung) | _pack("rest", rests)))  # type: ignore[arg-type]
     os.replace(partial, out)
 

@@ -41,16 +41,17 @@ def mel_energy(x: F32) -> F32:
 
 
 def stem_features(mel: F32) -> F32:
-    """Stems' mel energies [B, T, 2, 26] → MFCC and slopes [B, T, 2, 26], as the face hears them."""
-    loudness, slope = Loudness(), mfcc.Slope()
+    """Mel energies [B, T, S, 26] of S stems that add up to the sound → MFCC and slopes, the same
+    shape, as the face hears them."""
+    loudness, slope = Loudness(), mfcc.Slope(streams=mel.shape[2])
     relative, _ = loudness(mel.transpose(1, 0, 2, 3), loudness.initial_state(len(mel)))
     coefficients = cepstra_plain(relative.transpose(1, 0, 2, 3), RANGE, mfcc.BASIS)
     return np.stack([slope(one, slope.initial_state())[0] for one in coefficients])
 
 
 def frame_windows(features: F32, frames: np.ndarray, lookahead: int) -> F32:
-    """Features [T, 2, 26] → windows [F, 2, 39, 26] of the given frames; silence around the song."""
-    before = np.broadcast_to(silence(), (LENGTH, 2, mfcc.FEATURES))
+    """Features [T, S, 26] → windows [F, S, 39, 26] of the given frames; silence around the song."""
+    before = np.broadcast_to(silence(), (LENGTH, features.shape[1], mfcc.FEATURES))
     padded = np.concatenate([before, features, before])
     ends = np.minimum((frames + lookahead) * FRAME // HOP, len(features) + LENGTH)
     hops = ends[:, None] + np.arange(LENGTH)

@@ -49,7 +49,7 @@ class MusicFaceTraining:
 
 
 class Batch(NamedTuple):
-    windows: Tensor  # [B, T, 2, 39, 26]
+    windows: Tensor  # [B, T, 2, 39, 26], or [B, T, 1, 39, 26] of the mixture
     code: Tensor  # [B, T, code]
     face: Tensor  # [B, T, 52]
     pose: Tensor  # [B, T, 6] radians, metres
@@ -70,14 +70,20 @@ class Lessons:
         self.config = config
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and 1/deviation [2, 26] of the features."""
+        """Mean and 1/deviation [streams, 26] of the features."""
         some = np.concatenate(
             [
-                song["features"][:, ::7].reshape(-1, 2, 26).astype(np.float32)
+                self._heard(song)[:, ::7]
+                .astype(np.float32)
+                .reshape(-1, *self._heard(song).shape[2:])
                 for song in self.songs[:60]
             ]
         )
         return some.mean(0), 1 / (some.std(0) + 1e-3)
+
+    def _heard(self, song: dict[str, np.ndarray]) -> np.ndarray:
+        """Features [variants, hops, streams, 26] as the configured face hears a song."""
+        return song["features"] if self.config.net.streams == 2 else song["mixed"][:, :, None]
 
     def shape_weights(self) -> np.ndarray:
         """[52] 0.4 / deviation for the mouth's shapes, at most 8; 1 for the others."""
@@ -112,7 +118,7 @@ class Lessons:
         start = int(rng.integers(2, length - frames + 1))
         lookahead = 2 if rng.random() < 0.6 else int(rng.integers(MAX_LOOKAHEAD + 1))
         span = np.arange(start, start + frames)
-        windows = frame_windows(song["features"][variant].astype(np.float32), span, lookahead)
+        windows = frame_windows(self._heard(song)[variant].astype(np.float32), span, lookahead)
         code = np.zeros((frames, self.config.net.code), np.float32)
         code[:, song["styles"][take]] = 1
         code[:, -1] = lookahead / MAX_LOOKAHEAD
@@ -204,7 +210,7 @@ class MusicFaceTask:
         mean, scale = self.lessons.statistics()
         model.mean.data.copy_(torch.from_numpy(mean))
         model.scale.data.copy_(torch.from_numpy(scale))
-        self.model, self.adversary = model, Discriminator()
+        self.model, self.adversary = model, Discriminator(config.net.streams)
         self.models: dict[str, nn.Module] = {
             "model": model,
             "average": copy.deepcopy(model).eval(),

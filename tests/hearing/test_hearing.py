@@ -91,7 +91,7 @@ def test_training_hears_what_live_hears() -> None:
     slow = [side_at_16k(side) for side in (voice, backing)]
     net = load_module(shipped("separator.onnx")).module
     torch.set_num_threads(1)
-    lesson = heard(slow[0][None], slow[1][None], net)[0]
+    lesson = heard(slow[0][None], slow[1][None], net).features[0]
     hops = min(len(lesson), len(live.features))
     np.testing.assert_allclose(live.features[8:hops], lesson[8:hops], atol=0.05)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +66,7 @@ def lessons(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.savez(
             folder / f"song_{seed}.npz",
             features=features.astype(np.float16),
+            mixed=features.mean(2).astype(np.float16),
             silent=np.array([False, True]),
             styles=np.array([seed]),
             **takes,
@@ -205,6 +207,32 @@ def test_musicface_learns(lessons: Path) -> None:
     batch = task.material.batch(np.random.default_rng(0), 0)
     losses = [float(task.step(batch, step, 0.0)["expression"].detach()) for step in range(20)]
     assert losses[-1] < 0.6 * losses[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"streams": 1, "modulated": False, "generator": False},
+        {"modulated": False, "generator": False},
+        {"generator": False},
+    ],
+    ids=["single-stream", "two-stream", "with-atm"],
+)
+def test_the_ablations_learn_and_stream(lessons: Path, changes: dict[str, Any]) -> None:
+    """Table 1's variants; frame by frame they do what they do over the whole sequence."""
+    net = replace(SMALL, **changes)
+    task = MusicFaceTask(MusicFaceTraining(lessons=str(lessons), batch=4, frames=32, net=net))
+    batch = task.material.batch(np.random.default_rng(0), 0)
+    losses = [float(task.step(batch, step, 0.0)["expression"].detach()) for step in range(15)]
+    assert losses[-1] < 0.8 * losses[0]
+    model = task.model.eval()
+    whole, _ = model(batch.windows, batch.code, model.initial_state(4))
+    state, frames = model.initial_state(4), []
+    for t in range(batch.windows.shape[1]):
+        now = slice(t, t + 1)
+        made, state = model(batch.windows[:, now], batch.code[:, now], state)
+        frames.append(made.expression)
+    torch.testing.assert_close(torch.cat(frames, 1), whole.expression, atol=1e-4, rtol=1e-4)
 
 
 def test_the_last_sequences_are_longer(lessons: Path) -> None:
