@@ -125,7 +125,7 @@ def test_a_kept_song_is_not_made_again(tmp_path, song):
     both, rate = soundfile.read(flac, always_2d=True)
     assert (rate, both.shape) == (RATE, (song.voice.shape[1], 2))
     assert np.abs(both.sum(1)).max() <= 0.9001
-    np.testing.assert_allclose(both.T, np.concatenate([song.voice, song.backing]), atol=1 / 32000)
+    np.testing.assert_allclose(both.T, np.concatenate([song.voice, song.backing]), atol=5e-5)
     assert load_truth(truth) == song.truth
     before = flac.stat().st_mtime_ns
     assert write_song(SEED, tmp_path, voices.TRAIN) == pytest.approx(seconds)
