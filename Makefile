@@ -7,6 +7,9 @@ INDEX  := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 # pyaudio is compiled against PortAudio's header; without it live works from files.
 MIC    := $(if $(wildcard /usr/include/portaudio.h /usr/local/include/portaudio.h /opt/homebrew/include/portaudio.h),[mic])
 CORPUS ?= corpus
+HOURS ?= 3.5
+BACKING_HOURS ?= 0.75
+JOBS ?= 2
 RUNS   ?= runs
 
 .PHONY: live test test-slow check bench songs train clean
@@ -29,10 +32,12 @@ check: $(VENV)/dev
 bench: $(VENV)/dev
 	$(PY) -m bench.line $(ARGS)
 
+# Disjoint voices, languages, instruments, progressions and seeds: valid/ is of families unheard.
 songs: $(VENV)/dev
-	$(PY) -m engine.training.songs --out $(CORPUS)/train --hours 3.5 --seed 1000 --jobs 2
-	$(PY) -m engine.training.songs --out $(CORPUS)/backings --kind backings --hours 0.75 --seed 500000 --jobs 2
-	$(PY) -m engine.training.songs --out $(CORPUS)/valid --hours 0.25 --seed 900000 --split held-out --jobs 2
+	$(PY) -m engine.training.songs --out $(CORPUS)/train --hours $(HOURS) --seed 1000 --jobs $(JOBS)
+	$(PY) -m engine.training.songs --out $(CORPUS)/backings --kind backings --hours $(BACKING_HOURS) --seed 500000 --jobs $(JOBS)
+	$(PY) -m engine.training.songs --out $(CORPUS)/valid --hours 0.25 --seed 900000 --split held-out --jobs $(JOBS)
+	$(PY) -m engine.training.songs --out $(CORPUS)/unseen --kind backings --hours 0.25 --seed 950000 --split held-out --jobs $(JOBS)
 
 train: songs
 	$(PY) -m engine.training.separator --set songs=$(CORPUS)/train --set hard=$(CORPUS)/backings --set valid=$(CORPUS)/valid --set loop.out=$(RUNS)/separator

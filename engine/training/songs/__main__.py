@@ -1,8 +1,9 @@
-"""Make the corpus: `python -m engine.training.songs --out DIR --hours 3.5 --seed 1000 --jobs 2`.
+"""Make a folder of the corpus: `python -m engine.training.songs --out DIR --hours 30 --jobs 2`.
 
 A song is `song_SSSSSS.flac` (16 kHz, voice | backing) with its truth beside it as JSON;
-`--kind backings` makes instrumental pieces `KIND_SSSSSS.flac` (mono) instead. What is there already
-is kept, so a run that was killed goes on where it stopped.
+`--kind backings` makes instrumental pieces `KIND_SSSSSS.flac` (mono) instead. `manifest.json` names
+every file with its sha256 and split. What is there already is kept, so a run that was killed goes
+on where it stopped; the same arguments make the same bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from functools import partial
 from pathlib import Path
 
 from engine.training.songs import voices
-from engine.training.songs.corpus import make_corpus, write_backing, write_song
+from engine.training.songs.corpus import (
+    make_corpus,
+    remove_past,
+    write_backing,
+    write_manifest,
+    write_song,
+)
 
 
 def main() -> None:
@@ -25,11 +32,12 @@ def main() -> None:
     parser.add_argument("--split", choices=(voices.TRAIN, voices.HELD_OUT), default=voices.TRAIN)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    if args.kind == "songs":
-        write = partial(write_song, out=args.out, split=args.split)
-    else:
-        write = partial(write_backing, out=args.out)
-    make_corpus(write, args.hours * 3600, args.seed, args.jobs)
+    write = write_song if args.kind == "songs" else write_backing
+    pieces = make_corpus(
+        partial(write, out=args.out, split=args.split), args.hours * 3600, args.seed, args.jobs
+    )
+    remove_past(args.out, pieces, args.jobs)
+    write_manifest(args.out, pieces, args.split)
 
 
 if __name__ == "__main__":

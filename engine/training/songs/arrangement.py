@@ -27,7 +27,12 @@ from engine.training.songs.backing import (
 from engine.training.songs.drums import Stroke, play_kit, write_for_gm, write_strokes
 from engine.training.songs.fm_band import play_fm_band
 from engine.training.songs.harmony import Harmony
-from engine.training.songs.leads import TRAIN_PLAYERS, play_lead, write_tune
+from engine.training.songs.leads import (
+    HELD_OUT_PLAYERS,
+    TRAIN_PLAYERS,
+    play_lead,
+    write_tune,
+)
 from engine.training.songs.voices import F64
 from engine.training.truth import Note, Phrase
 
@@ -314,7 +319,11 @@ def _unseen(
     strokes = write_strokes(rng, harmony, sections, str(rng.choice(genre.drums)), 0.3)
     write_for_gm(rng, part, strokes)
     write_lead(part, 3, where, held_out=True)
-    return desk.level(render(part, samples, rate, HELD_OUT_SOUNDFONT))
+    wave = desk.level(render(part, samples, rate, HELD_OUT_SOUNDFONT))
+    if rng.random() < 0.5:
+        tune, player = write_tune(rng, harmony, where), str(rng.choice(HELD_OUT_PLAYERS))
+        wave = wave + rng.uniform(0.3, 1.2) * play_lead(rng, tune, samples, rate, player)
+    return desk.level(wave)
 
 
 def accompany(

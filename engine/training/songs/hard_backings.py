@@ -70,8 +70,12 @@ def _make_guitars(rng: Rng, harmony: Harmony, samples: int, rate: int) -> F64:
 
 def _make_bands(rng: Rng, harmony: Harmony, samples: int, rate: int) -> F64:
     """A whole band of any genre."""
-    sections = _sections(rng, harmony)
-    return accompany(rng, harmony, sections, (), (), False, samples, rate)
+    return accompany(rng, harmony, _sections(rng, harmony), (), (), False, samples, rate)
+
+
+def _make_unseen(rng: Rng, harmony: Harmony, samples: int, rate: int) -> F64:
+    """A band of instruments, sounds and soundfont that training never hears."""
+    return accompany(rng, harmony, _sections(rng, harmony), (), (), True, samples, rate)
 
 
 KINDS = {
@@ -79,11 +83,14 @@ KINDS = {
 }  # fmt: skip
 
 
-def make_backing(seed: int, kind: str, rate: int = 16000) -> F64:
-    """A piece of one of KINDS without voice, 10–24 s: [2, n] at `rate` Hz, peak at most 0.9."""
-    rng = np.random.default_rng([seed, sorted(KINDS).index(kind)])
+def make_backing(seed: int, kind: str, rate: int = 16000, held_out: bool = False) -> F64:
+    """A piece of one of KINDS without voice, 10–24 s: [2, n] at `rate` Hz, peak at most 0.9.
+
+    Held out ones are bands of an unseen family, whatever the kind.
+    """
+    rng = np.random.default_rng([seed, sorted(KINDS).index(kind), held_out])
     samples = int(rng.uniform(10, 12) * rate * (2 if kind == "bands" else 1))
-    harmony = compose(rng, samples / rate, float(rng.uniform(65, 170)))
-    wave = KINDS[kind](rng, harmony, samples, rate)
+    harmony = compose(rng, samples / rate, float(rng.uniform(65, 170)), held_out)
+    wave = (_make_unseen if held_out else KINDS[kind])(rng, harmony, samples, rate)
     _, wave = desk.release(rng, np.zeros_like(wave), wave, rate)
     return wave * min(1.0, 0.9 / np.abs(wave).max())

@@ -193,6 +193,8 @@ def _encoder(name: str, rate: int, bits: int) -> av.AudioCodecContext:
     coder.sample_rate, coder.bit_rate = rate, bits
     coder.layout, coder.format = "mono", "fltp" if name == MP3 else "flt"
     coder.time_base = Fraction(1, rate)
+    if name == OPUS:
+        coder.options = {"application": "lowdelay"}  # the other modes are late by fractions
     coder.open()
     return coder
 
