@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
 
+from engine.metrics.separation import area_under_curve
 from engine.motion.blendshapes import ARKIT, INDEX, JAW_OPEN
 from engine.signals import F32
 from engine.timeline import FRAME_RATE
@@ -14,6 +16,7 @@ Bool = NDArray[np.bool_]
 
 SHUT = 0.1  # jawOpen below this counts as a shut mouth
 AUDIBLE = 27.0  # dB below the loud level at which a frame still counts as voiced
+AWAY = 0.3  # seconds from any voice after which a mouth should be shut
 MOUTH = tuple(i for i, name in enumerate(ARKIT) if name.startswith(("jaw", "mouth", "tongue")))
 PRESS = (INDEX["mouthPressLeft"], INDEX["mouthPressRight"])
 ROUND = (INDEX["mouthPucker"], INDEX["mouthFunnel"])
@@ -35,6 +38,17 @@ def frame_levels(sound: F32, rate: int, frames: int) -> F64:
 def voiced_frames(levels: F64) -> Bool:
     """Frames within AUDIBLE dB of the loud level (the 95th percentile)."""
     return levels > np.percentile(levels, 95) - AUDIBLE
+
+
+def away_from_voice(voiced: Bool, seconds: float = AWAY) -> Bool:
+    """Frames [T] that are so far from any voiced frame, before and after it."""
+    reach = round(seconds * FRAME_RATE) - 1
+    return ~binary_dilation(voiced, iterations=reach) if reach > 0 else ~voiced
+
+
+def jaw_auc(shapes: F32, sung: Bool) -> float:
+    """Probability that jawOpen [T, 52] is larger in a sung frame than in another, ties half."""
+    return area_under_curve(shapes[:, JAW_OPEN], sung)
 
 
 def shut_share(shapes: F32) -> float:
