@@ -5,14 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import butter, sosfilt
 
 from engine.training.songs import voices
 from engine.training.songs.arrangement import accompany
 from engine.training.songs.backing import Section
 from engine.training.songs.harmony import Harmony, compose
-from engine.training.songs.production import release, room
-from engine.training.songs.vocals import LANGUAGES, Vocals, choose_cast, rms, sing_song, speak_song
+from engine.training.songs.production import release
+from engine.training.songs.vocals import (
+    LANGUAGES,
+    Vocals,
+    choose_cast,
+    produce,
+    rms,
+    sing_song,
+    speak_song,
+)
 from engine.training.songs.voices import F64, Speaker, Voice
 from engine.training.truth import Truth
 
@@ -50,17 +57,6 @@ def _sections(rng: Rng, harmony: Harmony) -> list[Section]:
     return sections
 
 
-def _produce(rng: Rng, wave: F64, rate: int) -> F64:
-    """Mono voice → [2, n] as a desk leaves it: high-pass, gentle saturation, reverberation."""
-    wave = sosfilt(butter(2, rng.uniform(60, 160), "highpass", fs=rate, output="sos"), wave)
-    drive = rng.uniform(0.5, 2.5)
-    wave = np.tanh(wave * drive) / drive
-    stereo = np.stack([wave, wave])
-    if rng.random() < 0.8:
-        stereo = room(rng, stereo, rate, rng.uniform(0.2, 1.8), rng.uniform(0.02, 0.35))
-    return stereo
-
-
 def make_song(
     seed: int, rate: int = 16000, stereo: bool = False, split: str = voices.TRAIN
 ) -> Song:
@@ -83,7 +79,7 @@ def make_song(
         vocals = speak_song(rng, speaker, cast, samples, rate)
     else:
         vocals = sing_song(rng, speaker, cast, harmony, sections, samples, rate)
-    voice = _produce(rng, vocals.wave, rate)
+    voice = produce(rng, vocals.wave, rate, harmony.beat)
     if spoken and rng.random() < 0.4:
         backing = np.zeros((2, samples))
     else:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import soxr
+from scipy.signal import butter, sosfilt
 
+from engine.training.songs import production as desk
 from engine.training.songs import voices
 from engine.training.songs.backing import Section
 from engine.training.songs.harmony import Harmony
@@ -377,3 +379,46 @@ def speak_song(rng: Rng, speaker: Speaker, cast: Cast, samples: int, rate: int) 
         _breathe(rng, vocals, free_from, vocals.phones[before].start)
         free_from, at = end, end + rng.uniform(0.4, 3.0)
     return vocals
+
+
+def produce(rng: Rng, wave: F64, rate: int, beat: float) -> F64:
+    """Mono voice [n] → [2, n] as a desk leaves it; beat: seconds, which echoes keep to.
+
+    High-pass, equaliser, compressor, saturation, now and then a telephone, a chorus or an echo, and
+    mostly a room. All within 2 s: what comes later is silent.
+    """
+    wave = sosfilt(butter(2, rng.uniform(60, 160), "highpass", fs=rate, output="sos"), wave)
+    if rng.random() < 0.6:
+        wave = desk.equalise(rng, wave, rate, rng.uniform(1, 4))
+    if rng.random() < 0.6:
+        attack, release = rng.uniform(0.002, 0.03), rng.uniform(0.05, 0.3)
+        wave = wave * desk.compression(wave[None], rate, rng.uniform(1.5, 5), attack, release)
+        wave *= VOICE_LEVEL / rms(wave)
+    drive = rng.uniform(0.5, 2.5) if rng.random() < 0.9 else rng.uniform(3, 9)
+    wave = np.tanh(wave * drive) / drive
+    if rng.random() < 0.04:
+        wave = desk.band(wave, rng.uniform(250, 500), rng.uniform(2500, 4000), rate)
+    stereo = np.stack([wave, wave])
+    if rng.random() < 0.1:
+        turns, depth = rng.uniform(0.3, 1.5), rng.uniform(0.001, 0.004)
+        stereo = desk.chorus(rng, stereo, rate, turns, depth, rng.uniform(0.2, 0.5))
+    echoed = rng.random() < 0.2
+    if echoed:
+        stereo = _echo(rng, stereo, rate, beat)
+    if rng.random() < 0.8:
+        decay = rng.uniform(0.2, 0.7 if echoed else 1.8)
+        stereo = desk.room(rng, stereo, rate, decay, rng.uniform(0.02, 0.35))
+    return stereo
+
+
+def _echo(rng: Rng, wave: F64, rate: int, beat: float) -> F64:
+    """[2, n] with two or three dull repeats, each fainter, or one close slap."""
+    late = beat * float(rng.choice([0.5, 0.75, 1.0])) if rng.random() < 0.6 else 0.0
+    late = late if 0.15 < late < 0.5 else float(rng.uniform(0.07, 0.16))
+    dull = sosfilt(butter(1, rng.uniform(1500, 5000), fs=rate, output="sos"), wave)
+    out, gain = wave.copy(), 10 ** (rng.uniform(-18, -8) / 20)
+    for k in range(1, 4):
+        at = round(k * late * rate)
+        out[:, at:] += gain * dull[:, :-at]
+        gain *= rng.uniform(0.2, 0.4)
+    return out
