@@ -45,13 +45,15 @@ class Genre:
     """What a kind of music is made of; numbers are chances unless said otherwise.
 
     tempo: beats a minute it is at home in. drums: grooves. leads: of `leads.PLAYERS`.
-    machine: a made-up kit rather than General MIDI's. pump: side-chain from the kick.
+    machine: a made-up kit rather than General MIDI's. pump: side-chain from the kick. keys: a
+    General MIDI keyboard, guitar or the like, and pads.
     """
 
     tempo: tuple[int, int]
     drums: tuple[str, ...]
     leads: tuple[str, ...]
     players: Players = field(default_factory=Players)
+    keys: float = 0.85
     machine: float = 0.55
     drumless: float = 0.08
     strummed: float = 0.15
@@ -70,20 +72,28 @@ _SYNTHS = (80, 81, 82, 84, 87, 88, 89, 90, 93, 95)
 GENRES: dict[str, Genre] = {
     "pop": Genre((85, 130), ("pop", "rock", "house"), ("synth", "guitar", "flute", "bow")),
     "rock": Genre(
-        (95, 160), ("rock",), ("guitar", "organ", "sax"), riffs=0.85, picked=0.25, synth_bass=0.1
+        (95, 160), ("rock",), ("guitar", "organ", "sax"), keys=0.5, riffs=0.85, picked=0.25,
+        synth_bass=0.1,
     ),
     "metal": Genre(
-        (100, 170), ("metal", "punk"), ("guitar",), riffs=1.0, strummed=0.0, synth_bass=0.15
+        (100, 170), ("metal", "punk"), ("guitar",), keys=0.2, riffs=1.0, strummed=0.0,
+        synth_bass=0.15,
     ),
-    "punk": Genre((130, 175), ("punk", "rock"), ("guitar", "organ"), riffs=1.0, synth_bass=0.1),
+    "punk": Genre(
+        (130, 175), ("punk", "rock"), ("guitar", "organ"), keys=0.2, riffs=1.0, synth_bass=0.1
+    ),
     "ballad": Genre(
         (60, 95), ("ballad",), ("bow", "sax", "flute", "guitar"), Players(_PIANO, pads=_STRINGS),
         drumless=0.25, picked=0.35, pad=0.3,
     ),
     "folk": Genre(
         (75, 130), ("ballad", "country"), ("flute", "reed", "bow", "whistle"),
-        Players(_FOLK + _GUITARS, (32, 33), _STRINGS, (1, 2, 3)), drumless=0.5, strummed=0.7,
-        picked=0.5, synth_bass=0.0,
+        Players(_FOLK + _GUITARS, (32, 33), _STRINGS, (1, 2, 3)), keys=0.5, drumless=0.5,
+        strummed=0.7, picked=0.5, synth_bass=0.0,
+    ),
+    "songwriter": Genre(
+        (65, 130), ("ballad", "country"), ("reed", "flute", "bow"), Players((24, 25, 0), (32, 33)),
+        keys=0.15, drumless=0.8, strummed=0.5, picked=0.8, synth_bass=0.2, pad=0.05,
     ),
     "country": Genre(
         (85, 140), ("country", "rock"), ("bow", "reed", "guitar"), Players((*_GUITARS, 105, 0)),
@@ -311,18 +321,26 @@ def _mix(session: Session) -> F64:
 def _unseen(
     rng: Rng, harmony: Harmony, sections: list[Section], where: Stretches, samples: int, rate: int
 ) -> F64:
-    """A band of a family training never hears: FM voices, or another soundfont's programs."""
-    if rng.random() < 0.5:
-        return desk.level(play_fm_band(rng, harmony, sections, where, samples, rate))
-    genre = choose_genre(rng, harmony)
-    part = write_band(rng, harmony, sections, genre.players, held_out=True)
-    strokes = write_strokes(rng, harmony, sections, str(rng.choice(genre.drums)), 0.3)
-    write_for_gm(rng, part, strokes)
-    write_lead(part, 3, where, held_out=True)
-    wave = desk.level(render(part, samples, rate, HELD_OUT_SOUNDFONT))
-    if rng.random() < 0.5:
-        tune, player = write_tune(rng, harmony, where), str(rng.choice(HELD_OUT_PLAYERS))
-        wave = wave + rng.uniform(0.3, 1.2) * play_lead(rng, tune, samples, rate, player)
+    """A band of a family training never hears: FM voices, or another soundfont's programs.
+
+    Mostly with a loud lead, for what sings is what separators fail on.
+    """
+    if rng.random() < 0.4:
+        wave = desk.level(play_fm_band(rng, harmony, sections, where, samples, rate))
+    else:
+        genre = choose_genre(rng, harmony)
+        part = write_band(rng, harmony, sections, genre.players, held_out=True)
+        strokes = write_strokes(rng, harmony, sections, str(rng.choice(genre.drums)), 0.3)
+        write_for_gm(rng, part, strokes)
+        write_lead(part, 3, where, held_out=True)
+        wave = desk.level(render(part, samples, rate, HELD_OUT_SOUNDFONT))
+        if rng.random() < 0.3:
+            wave = desk.saturate(wave, rng.uniform(1, 6), rng.uniform(0, 0.3))
+    for odds in (0.7, 0.3):
+        if rng.random() < odds:
+            tune, player = write_tune(rng, harmony, where), str(rng.choice(HELD_OUT_PLAYERS))
+            lead = play_lead(rng, tune, samples, rate, player)
+            wave = wave + 10 ** (rng.uniform(-8, 4) / 20) * lead
     return desk.level(wave)
 
 
@@ -346,7 +364,8 @@ def accompany(
     genre = choose_genre(rng, harmony)
     session = Session(rng, harmony, sections, genre, samples, rate)
     low = rng.random() >= genre.synth_bass
-    part = write_band(rng, harmony, sections, genre.players, held_out=False, low=low)
+    keys = rng.random() < genre.keys
+    part = write_band(rng, harmony, sections, genre.players, held_out=False, low=low, keys=keys)
     _drum(session, part)
     if not low:
         session.play(synths.synth_bass(rng, harmony, sections, session.kicks, samples, rate), -5, 2)

@@ -246,8 +246,9 @@ def write_band(
     players: Players,
     held_out: bool,
     low: bool = True,
+    keys: bool = True,
 ) -> Part:
-    """Comping, pad and (if `low`) bass; softer sections have fewer players."""
+    """Comping and pad (if `keys`) and bass (if `low`); softer sections have fewer players."""
     part = Part(harmony, rng)
     part.program(
         0,
@@ -266,7 +267,8 @@ def write_band(
     keys_from, bass_from = rng.uniform(-0.5, 0.5), rng.uniform(-0.4, 0.4)
     pad_from = rng.uniform(-0.2, 1.1) if rng.random() < 0.5 else 2.0
     seventh, touch = bool(rng.random() < 0.3), rng.uniform(0.25, 1.1)
-    rests = rng.uniform(-0.1, 0.3)
+    rests = rng.uniform(-0.1, 0.3) if keys else 1.0
+    pad_from = pad_from if keys else 2.0
     for section in sections:
         for bar in range(section.first, section.end):
             chord = harmony.chord(bar, seventh)

@@ -16,12 +16,15 @@ RATIOS = (0.5, 1.0, 1.41, 2.0, 3.0, 3.5, 7.0)
 
 
 class _Instrument:
-    """One timbre: modulator to carrier ratio, index and how it decays, attack and decay (s)."""
+    """One timbre: modulator to carrier ratio, index and how it decays, attack and decay (s).
 
-    def __init__(self, rng: Rng, decay: float) -> None:
+    vibrato: its most, as a share of the frequency.
+    """
+
+    def __init__(self, rng: Rng, decay: float, vibrato: float = 0.006) -> None:
         self._ratio, self._index = float(rng.choice(RATIOS)), rng.uniform(0.5, 6)
         self._index_decay, self._attack = rng.uniform(0.05, 1.0), rng.uniform(0.002, 0.03)
-        self._decay, self._vibrato = decay, rng.uniform(0, 0.006)
+        self._decay, self._vibrato = decay, rng.uniform(0, vibrato)
 
     def play(self, midi: float, length: float, rate: int) -> F64:
         """A note of `length` seconds, [n]."""
@@ -58,7 +61,8 @@ def play_fm_band(
 ) -> F64:
     """Chords, bass, a lead over `stretches` of beats, and drums: [2, samples]."""
     wave = np.zeros((2, samples))
-    chords, bass, tune = (_Instrument(rng, decay) for decay in (rng.uniform(0.4, 3), 0.8, 2.5))
+    chords, bass = (_Instrument(rng, decay) for decay in (rng.uniform(0.4, 3), 0.8))
+    tune = _Instrument(rng, 2.5, vibrato=0.03)
     kick = _drum(rng, rate, rng.uniform(45, 60), 0.02, 0.12)
     snare = _drum(rng, rate, rng.uniform(150, 220), 0.7, 0.1)
     hat = _drum(rng, rate, rng.uniform(600, 900), 1.0, 0.03)

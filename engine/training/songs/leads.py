@@ -241,9 +241,9 @@ PLAYERS: dict[str, tuple[Callable[[Rng, Line, int], F64], float, float]] = {
     "brass": (_brass, 0.003, 0.03),
     "organ": (_organ, 0.001, 0.004),
     "synth": (_synth, 0.002, 0.08),
-    "guitar": (_solo_guitar, 0.002, 0.02),
+    "guitar": (_solo_guitar, 0.002, 0.06),
 }
-HELD_OUT_PLAYERS = ("brass", "whistle")
+HELD_OUT_PLAYERS = ("brass", "sax")
 TRAIN_PLAYERS = tuple(name for name in PLAYERS if name not in HELD_OUT_PLAYERS)
 
 
