@@ -52,6 +52,8 @@ class Truth:
     phrases: tuple[Phrase, ...]
     beats: tuple[float, ...]  # seconds
     downbeats: tuple[float, ...]  # seconds
+    tonic: int = 0  # pitch class of the key, 0 is C
+    minor: bool = False
 
 
 def save_truth(truth: Truth, path: Path) -> None:

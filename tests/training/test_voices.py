@@ -218,12 +218,13 @@ def test_a_voice_track_is_the_same_again(seed):
     assert once.phrases == again.phrases
 
 
-@pytest.mark.parametrize("seed", [3, 6])
-def test_notes_of_a_whole_voice_track_are_in_tune(seed):
-    vocals = vocals_of(seed)
-    errors = centre_errors(vocals.notes, vocals.wave, RATE, 0.0)
-    assert len(errors) > 5
-    assert np.percentile(np.abs(errors), 90) < 40
+def test_notes_of_whole_voice_tracks_are_in_tune():
+    """Octave companions and rough voices mislead the tracker now and then, so most must be."""
+    tracks = [vocals_of(seed) for seed in range(6)]
+    errors = np.abs(np.concatenate([centre_errors(v.notes, v.wave, RATE, 0.0) for v in tracks]))
+    assert len(errors) > 20
+    assert np.median(errors) < 12
+    assert np.mean(errors < 40) > 0.8
 
 
 @pytest.mark.parametrize("speech", [False, True])

@@ -54,7 +54,8 @@ class Singer:
     roughness of loud notes. bend: how much more than `warp` the second formant's region moves up.
     bumps: dB of a fixed ripple of the spectrum, every 700 Hz or so, and `bump_phase` its place.
     tuned: 0…1, how much of drift and jitter pitch correction takes away. cracks: chance that a loud
-    high note begins in the wrong register.
+    high note begins in the wrong register. diction: dB by which consonants are louder than spoken;
+    airy: 0…1, how much breath a line's last sound lets go of.
     """
 
     warp: float
@@ -73,6 +74,8 @@ class Singer:
     bump_phase: float = 0.0
     tuned: float = 0.0
     cracks: float = 0.0
+    diction: float = 0.0
+    airy: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,9 +357,14 @@ def _roughen(rng: Rng, wave: F64, rate: int, pitch: F64, depth: F64) -> F64:
 
 
 def _loudness(
-    segments: list[_Segment], phones: tuple[Phone, ...], envelope: F64, times: np.ndarray
+    segments: list[_Segment],
+    phones: tuple[Phone, ...],
+    envelope: F64,
+    times: np.ndarray,
+    diction: float,
 ) -> F64:
-    """Amplitude gain [frames]: vowels hold their level and let go gently before a silence."""
+    """Amplitude gain [frames]: vowels hold their level and let go gently before a silence;
+    consonants are `diction` dB louder."""
     level = np.sqrt(np.exp(envelope).mean(1))
     gain = np.ones(len(times))
     loudest = [
@@ -367,6 +375,8 @@ def _loudness(
     usual = float(np.median(loudest)) if loudest else 1.0
     for segment in segments:
         held = np.flatnonzero((times >= segment.start) & (times < segment.end))
+        if not segment.nucleus:
+            gain[held] = 10 ** (diction / 20)
         if len(held) < 3 or not is_vowel(phones[segment.phone].label):
             continue
         reference = np.percentile(level[held], 80)
@@ -425,7 +435,7 @@ def sing(
     envelope[said] = _between(_warp(parts.envelope, singer.warp, singer.bend, rate), at)
     aperiodicity[said] = _between(_warp(parts.aperiodicity, singer.warp, singer.bend, rate), at)
 
-    gain = _loudness(segments, phones, envelope, times)
+    gain = _loudness(segments, phones, envelope, times, singer.diction)
     pitch = 440 * 2 ** ((pitch_curve(rng, score, singer, start, frames) - 69) / 12)
     pitch[~voiced] = 0
     gain *= _creak(rng, singer, score, times, pitch)
@@ -434,7 +444,8 @@ def sing(
     envelope += 2 * np.log(gain)[:, None] + colour + sway[:, None] * octaves * voiced[:, None]
     aperiodicity[steady] *= 1.0 - 0.5 * min(1.0, force + 0.1)  # a full tone is clean
     airy = singer.breathiness * (1.6 - 1.2 * force) * (0.3 + 0.7 * octaves / octaves[-1])
-    aperiodicity += voiced[:, None] * airy
+    ending = singer.airy * np.clip((times - segments[-1].end + 0.12) / 0.12, 0, 1)
+    aperiodicity += voiced[:, None] * (airy + ending[:, None])
     wave = _synthesize(pitch, envelope, aperiodicity, rate)
     if singer.growl:
         depth = singer.growl * steady * np.clip(force * 1.5 - 0.4, 0, 1)

@@ -9,7 +9,7 @@ import numpy as np
 from engine.training.songs import voices
 from engine.training.songs.arrangement import accompany
 from engine.training.songs.backing import Section
-from engine.training.songs.harmony import Harmony, compose
+from engine.training.songs.harmony import MINOR, Harmony, compose
 from engine.training.songs.production import release
 from engine.training.songs.vocals import (
     LANGUAGES,
@@ -121,4 +121,6 @@ def tell(
         phrases=tuple(vocals.phrases),
         beats=beats,
         downbeats=beats[:: harmony.metre],
+        tonic=harmony.key % 12,
+        minor=harmony.scale == MINOR,
     )

@@ -153,6 +153,8 @@ def _choose_singer(rng: Rng, warp: tuple[float, float], falsetto: bool) -> Singe
         bump_phase=float(rng.uniform(0, 2 * np.pi)),
         tuned=now_and_then(0.3, 0.4, 1.0),
         cracks=now_and_then(0.15, 0.05, 0.2),
+        diction=float(rng.uniform(-5, 4)),
+        airy=now_and_then(0.4, 0.1, 0.8),
     )
 
 
