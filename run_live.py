@@ -1,6 +1,6 @@
 """Cantar's command line: sound in, singing avatar out.
 
-run_live.py                                              the demo, in a window or to a file
+run_live.py                                              a page at http://127.0.0.1:8080
 run_live.py --input song.ogg --output out.mp4            as fast as it goes
 run_live.py --config vtuber --input mic --output camera  live
 """
@@ -66,8 +66,10 @@ OPTIONS = (
     Option("--set", "K=V", "set one value, such as renderer.width=640", many=True),
     Option("--list-avatars", None, "print the avatars that can sing"),
     Option("--list-devices", None, "print microphones and cameras"),
-    Option("--serve", "[HOST:]PORT", "serve a page", built=False),
-    Option("--token", "T", "what a browser must know to connect", built=False),
+    Option("--serve", "[HOST:]PORT", "serve the page there (default: 127.0.0.1:8080)"),
+    Option("--token", "T", "what a browser must know; needed on any host but this one"),
+    Option("--tls-cert", "FILE", "certificate, for HTTPS; needs --tls-key"),
+    Option("--tls-key", "FILE", "the certificate's key"),
 )
 
 
@@ -224,6 +226,8 @@ def _run(args: argparse.Namespace) -> int:
         print("\n".join(list_devices()))
         return 0
     config, seconds = _config(args), _seconds(args)
+    if _is_page(args):
+        return _serve(args, config)
     specs = args.output or [_default_output(args)]
     live = args.realtime or any(spec.partition(":")[0] in LIVE_OUTPUTS for spec in specs)
     fmt = _format(args, config)
@@ -234,6 +238,46 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError("silence never ends: give --seconds N, or --realtime and Ctrl-C")
     with _drawing(config) as drawing:  # its child loads what it needs while we load the rest
         return _perform(args, config, specs, drawing, live)
+
+
+SHOW = ("input", "voice", "backing", "output", "seconds", "realtime")  # not with the page
+
+
+def _is_page(args: argparse.Namespace) -> bool:
+    """Whether the page is to be served: when asked for, or when nothing else was."""
+    show = [name for name in SHOW if getattr(args, name) not in (None, False)]
+    page = [name for name in ("serve", "token", "tls_cert", "tls_key") if getattr(args, name)]
+    if show and page:
+        raise UsageError(f"--{page[0].replace('_', '-')} and --{show[0]} do not go together")
+    return not show
+
+
+def _serve(args: argparse.Namespace, config: ShowConfig) -> int:
+    """Serve the page until Ctrl-C; open it where there is a desktop and nothing was asked for."""
+    from streaming.server import Address, serve
+
+    host, _, port = (args.serve or "8080").rpartition(":")
+    if not port.isdecimal():
+        raise UsageError(f"--serve {args.serve}: expected PORT or HOST:PORT, such as 8080")
+    where = host.strip("[]") or "127.0.0.1"
+    address = Address(where, int(port), args.token, args.tls_cert, args.tls_key)
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+        if args.serve is None:
+            _open_page(address.url)
+
+    logging.getLogger().addHandler(_Status())
+    return serve(config, address, say)
+
+
+def _open_page(url: str) -> None:
+    """Show the page, on a desktop only: a browser in a terminal would take the terminal away."""
+    import os
+    import webbrowser
+
+    if sys.platform in ("darwin", "win32") or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
+        webbrowser.open(url)
 
 
 def _perform(

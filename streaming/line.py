@@ -33,6 +33,7 @@ from streaming.handover import DelayLine, Latest, Ring, cut
 from streaming.ladder import Ladder, enlarged
 from streaming.ports import Source, UserError
 from streaming.stats import Stats
+from streaming.webconfig import WebConfig
 
 log = logging.getLogger("cantar")
 
@@ -77,9 +78,10 @@ class LiveConfig:
 
 @dataclass(frozen=True)
 class ShowConfig(AvatarConfig):
-    """All of a preset: who sings and how, and how the show deals with time."""
+    """All of a preset: who sings and how, how the show deals with time, how a page is served."""
 
     live: LiveConfig = field(default_factory=LiveConfig)
+    web: WebConfig = field(default_factory=WebConfig)
 
 
 class Singer(Protocol):

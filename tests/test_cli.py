@@ -88,8 +88,14 @@ MISTAKES = [
     (["--voice", SONG], "--voice needs --backing"),
     (["--voice", SONG, "--backing", "loopback"], "loopback is not built yet"),
     (["--input", SONG, "--voice", SONG, "--backing", SONG], "not both"),
-    (["--serve", "8080"], "--serve is not built yet"),
-    (["--token", "t"], "--token is not built yet"),
+    (["--serve", "80x"], "expected PORT or HOST:PORT"),
+    (["--serve", "70000"], "the port must be 0 to 65535"),
+    (["--serve", "0.0.0.0:8080"], "give --token T"),
+    (["--serve", "8080", "--tls-cert", "c.pem"], "belong together"),
+    (["--serve", "8080", "--tls-cert", "c.pem", "--tls-key", "k.pem"], "--tls-cert c.pem"),
+    (["--serve", "8080", "--input", "demo"], "do not go together"),
+    (["--set", "web.udp_ports=1-2"], "udp_ports must be any, or FROM-TO"),
+    (["--set", "web.ice_servers=[{urls: 'http://x'}]"], "urls must begin with stun: or turn:"),
     (["--output", "speaker"], "not built yet"),
     (["--output", "stems:no/such/folder"], "there is no folder no/such"),
     (["--output", "stems:../songs/song.wav"], "it is not a folder"),
@@ -146,8 +152,8 @@ def test_file_to_file(folder, fake, capsys):
     assert len(Path("out.jsonl").read_text().splitlines()) == 28
 
 
-def test_with_no_arguments_and_no_display_the_demo_is_written_here(folder, fake, capsys):
-    assert run_live.main([]) == 0
+def test_without_an_output_and_a_display_the_demo_is_written_here(folder, fake, capsys):
+    assert run_live.main(["--input", "demo"]) == 0
     assert "cantar-demo.mp4" in capsys.readouterr().out
     assert frames_of(folder / "cantar-demo.mp4") == 27
 
@@ -264,7 +270,7 @@ def test_devices_are_listed(capsys, monkeypatch):
 def test_every_flag_of_the_design_is_in_the_table():
     flags = (
         "input voice backing output serve token avatar renderer size framing mirror background "
-        "lookahead config set seconds seed realtime list-devices list-avatars"
+        "lookahead config set seconds seed realtime list-devices list-avatars tls-cert tls-key"
     )
     assert {option.flag for option in run_live.OPTIONS} == {f"--{f}" for f in flags.split()}
 

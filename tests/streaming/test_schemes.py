@@ -106,7 +106,9 @@ def test_seconds_must_be_above_0(song: str, seconds: float) -> None:
 # ---- outputs ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spec", ["x.mp4", "X.MP4", "x.webm", "x.mkv", "x.jsonl", "stems:x", "none"])
+@pytest.mark.parametrize(
+    "spec", ["x.mp4", "X.MP4", "x.webm", "x.mkv", "x.jsonl", "stems:x", "none"]
+)
 def test_good_outputs_open_without_leaving_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str
 ) -> None:

@@ -1,0 +1,450 @@
+"""The page and its HTTP API: aiohttp in front of `Sessions`.
+
+    GET  /  /stage            pages            POST   /offer          offer → answer, session
+    GET  /config              what there is    PATCH  /sessions/ID    another avatar, style, scene
+    GET  /avatars/NAME.png    portraits        DELETE /sessions/ID    the end
+    POST /login               token → pass     POST   /songs          a file → {song, seconds}
+    GET  /motion              WebSocket: PCM in, motion out (`motionsocket.py`)
+    GET  /healthz /readyz /metrics
+
+Every error is JSON, `{"error": "…"}`, with its HTTP code. No path of a request ever becomes the
+path of a file: pages are read at the start, into a table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+import signal
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+
+from engine.avatar import open_renderer
+from engine.motion.resting import neutral
+from engine.rendering.identity import list_identities, load_identity
+from streaming.gate import Denied, Gate, Rate
+from streaming.line import ShowConfig
+from streaming.meters import ShowCollector
+from streaming.motionsocket import Motions
+from streaming.ports import Source, UserError
+from streaming.schemes import open_source
+from streaming.sessions import Refused, Sessions, Wish
+from streaming.songs import Songs, TooLarge
+from streaming.tuning import keep_to_ports, set_bitrates
+from streaming.webrtc import BadOffer
+
+log = logging.getLogger("cantar")
+
+WEB = Path(__file__).parent / "web"
+PAGES = {"/": "index.html", "/stage": "stage.html"}
+TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+}
+STYLES = ("Shy", "Warm", "Pop", "Rock", "Dreamy", "Theatrical")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+SMALL = 65536  # bytes: the most that a JSON body may have
+BODY_S = 10.0  # s that a JSON body may take to come
+UPLOAD_S = 300.0  # s that a song may take
+IDLE_S = 15.0  # s that a connection may take for a request's head, or be idle
+PORTRAIT = 512  # pixels
+SECURITY = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; "
+    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to serve. token: needed on any host but loopback. cert, key: files, for HTTPS."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    token: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise UserError(f"--serve: the port must be 0 to 65535, got {self.port}")
+        if not self.on_loopback and not self.token:
+            raise UserError(
+                f"--serve {self.host}: anyone in the network could sing here; give --token T"
+            )
+        if (self.cert is None) != (self.key is None):
+            raise UserError("--tls-cert and --tls-key belong together; give both")
+
+    @property
+    def on_loopback(self) -> bool:
+        return self.host in LOOPBACK
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.cert else 'http'}://{host}:{self.port}"
+
+    def tls(self) -> ssl.SSLContext | None:
+        """The TLS context, or None without a certificate. Raises UserError for unusable files."""
+        if self.cert is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(self.cert, self.key)
+        except (OSError, ssl.SSLError) as error:
+            raise UserError(f"--tls-cert {self.cert}: {error}") from None
+        return context
+
+
+class Server:
+    """The application. `opened` is set when the first singer is ready."""
+
+    def __init__(self, config: ShowConfig, token: str | None = None) -> None:
+        self.config = config
+        self.gate = Gate(token, time.time)
+        self.songs = Songs(config.web.upload_mb)
+        self.sessions = Sessions(config, open_song=self._open_song)
+        self.motions = Motions(config)
+        self.opened = asyncio.Event()
+        self.denied = 0
+        self._failure: Exception | None = None
+        self._files = {f"/{p.name}": (p.read_bytes(), TYPES[p.suffix]) for p in _web_files()}
+        self._portraits: dict[str, bytes] = {}
+        self._drawing = asyncio.Lock()
+        clock = time.monotonic
+        self._rates = {
+            "offer": Rate(30, 60, clock), "login": Rate(10, 60, clock),
+            "song": Rate(20, 60, clock), "motion": Rate(30, 60, clock),
+        }  # fmt: skip
+        self._metrics = CollectorRegistry()
+        self._metrics.register(ShowCollector(self.sessions, lambda: self.denied))
+
+    def app(self) -> web.Application:
+        """The routes; `opened` follows once the application has started."""
+        app = web.Application(middlewares=[self._guarded], client_max_size=SMALL)
+        routes = app.router
+        for path in [*PAGES, *self._files]:
+            routes.add_get(path, self._file)
+        routes.add_get("/config", self._config)
+        routes.add_get("/avatars/{name}.png", self._portrait)
+        routes.add_post("/login", self._login)
+        routes.add_post("/ticket", self._ticket)
+        routes.add_post("/offer", self._offer)
+        routes.add_patch("/sessions/{id}", self._change)
+        routes.add_delete("/sessions/{id}", self._end)
+        routes.add_post("/songs", self._song)
+        routes.add_get("/motion", self._motion)
+        routes.add_get("/healthz", self._healthz)
+        routes.add_get("/readyz", self._readyz)
+        routes.add_get("/metrics", self._show_metrics)
+        app.cleanup_ctx.append(self._lifetime)
+        return app
+
+    async def _lifetime(self, app: web.Application) -> AsyncIterator[None]:
+        opening = asyncio.ensure_future(self._open())
+        yield
+        await asyncio.gather(opening, return_exceptions=True)
+        await self.sessions.close()
+        self.motions.close()
+        self.songs.close()
+
+    async def _open(self) -> None:
+        try:
+            await self.sessions.open()
+        except Exception as error:
+            self._failure = error
+            log.error("no avatar can sing: %s", error)
+        self.opened.set()
+
+    # -- every request
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Origin first; then errors as JSON, and the headers that every answer carries."""
+        try:
+            self.gate.check_origin(request.headers)
+            response = await handler(request)
+        except (Denied, Refused) as error:
+            self.denied += isinstance(error, Denied)
+            response = _error(error.status, str(error), error.retry_after)
+        except (BadOffer, ValueError, TypeError) as error:
+            response = _error(400, str(error))
+        except UserError as error:
+            response = _error(422, str(error))
+        except TooLarge as error:
+            response = _error(413, str(error))
+        except TimeoutError:
+            response = _error(408, "the request took too long to come")
+        except ConnectionError as error:
+            response = _error(503, str(error), 30)
+        except web.HTTPException as error:
+            response = _error(error.status, error.reason)
+            if "Allow" in error.headers:
+                response.headers["Allow"] = error.headers["Allow"]
+        except Exception:
+            log.exception("a request failed")
+            response = _error(500, "something went wrong here; the log says what")
+        if not response.prepared:
+            response.headers.update(SECURITY)
+        return response
+
+    def _let_in(self, request: web.Request, kind: str) -> None:
+        """Raise Denied for too many requests of a kind, or one without a pass."""
+        self._rates[kind].check(request.remote or "")
+        self.gate.check_pass(request.headers)
+
+    # -- what there is
+
+    async def _file(self, request: web.Request) -> web.Response:
+        name = f"/{PAGES[request.path]}" if request.path in PAGES else request.path
+        body, kind = self._files[name]
+        return web.Response(body=body, content_type=kind, charset="utf-8")
+
+    async def _config(self, request: web.Request) -> web.Response:
+        """What a page needs to know before it asks for a show."""
+        self.gate.check_pass(request.headers)
+        identities = [load_identity(name) for name in list_identities()]
+        renderer = self.config.renderer
+        return web.json_response(
+            {
+                "avatars": [{"name": x.name, "title": x.title} for x in identities],
+                "styles": STYLES,
+                "avatar": self.config.avatar,
+                "style": self.config.style,
+                "background": renderer.background,
+                "width": renderer.width,
+                "height": renderer.height,
+                "lookahead": self.config.lookahead,
+                "iceServers": self.config.web.ice_servers,
+                "uploadMb": self.config.web.upload_mb,
+                "capacity": self.sessions.capacity,
+                "sessions": len(self.sessions),
+            }
+        )
+
+    async def _portrait(self, request: web.Request) -> web.Response:
+        """An avatar at rest, with a transparent background."""
+        name = request.match_info["name"]
+        if name not in list_identities():
+            raise web.HTTPNotFound
+        async with self._drawing:
+            if name not in self._portraits:
+                draw = functools.partial(_portrait, self.config, name)
+                loop = asyncio.get_running_loop()
+                self._portraits[name] = await loop.run_in_executor(None, draw)
+        return web.Response(body=self._portraits[name], content_type="image/png")
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        if self._failure is not None:
+            return _error(500, f"no avatar can sing: {self._failure}")
+        return web.json_response({"status": "ok"})
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        """Whether another show would be let in."""
+        if not self.opened.is_set() or self.sessions.draining:
+            return _error(503, "not now", 5)
+        if len(self.sessions) >= self.sessions.capacity:
+            return _error(503, "all places are taken", 30)
+        return web.json_response({"status": "ready"})
+
+    async def _show_metrics(self, request: web.Request) -> web.Response:
+        self.gate.check_pass(request.headers)
+        body = generate_latest(self._metrics)
+        return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    # -- who may
+
+    async def _login(self, request: web.Request) -> web.Response:
+        self._rates["login"].check(request.remote or "")
+        body = await _json(request)
+        return web.json_response({"pass": self.gate.login(body.get("token"))})
+
+    async def _ticket(self, request: web.Request) -> web.Response:
+        self._let_in(request, "motion")
+        return web.json_response({"ticket": self.gate.ticket()})
+
+    # -- shows
+
+    async def _offer(self, request: web.Request) -> web.Response:
+        self._let_in(request, "offer")
+        body = await _json(request)
+        sdp, kind = body.pop("sdp", None), body.pop("type", None)
+        if kind != "offer" or not isinstance(sdp, str):
+            raise BadOffer('expected {"type": "offer", "sdp": "…"}')
+        await self._ready()
+        known = body.pop("session", None)
+        if known is not None:
+            session, answer = await self.sessions.resume(str(known), sdp)
+        else:
+            session, answer = await self.sessions.offer(sdp, _wish(body))
+        made = {"sdp": answer, "type": "answer", "session": session.id}
+        place = {"Location": f"/sessions/{session.id}"}
+        return web.json_response(made, status=201, headers=place)
+
+    async def _ready(self) -> None:
+        async with asyncio.timeout(BODY_S):
+            await self.opened.wait()
+        if self._failure is not None:
+            raise Refused(500, f"no avatar can sing: {self._failure}")
+
+    async def _change(self, request: web.Request) -> web.Response:
+        self._let_in(request, "offer")
+        wish = _wish(await _json(request))
+        await self.sessions.change(request.match_info["id"], wish)
+        return web.Response(status=204)
+
+    async def _end(self, request: web.Request) -> web.Response:
+        self.gate.check_pass(request.headers)
+        if not await self.sessions.end(request.match_info["id"]):
+            raise Refused(404, "that show is over")
+        return web.Response(status=204)
+
+    async def _song(self, request: web.Request) -> web.Response:
+        self._let_in(request, "song")
+        if (request.content_length or 0) > self.config.web.upload_mb * 1_000_000:
+            raise TooLarge(f"a song may have at most {self.config.web.upload_mb} MB")
+        if not request.body_exists:
+            raise ValueError("expected a sound file as the body")
+        async with asyncio.timeout(UPLOAD_S):
+            song = await self.songs.take(request.content.iter_chunked(SMALL))
+        return web.json_response({"song": song.id, "seconds": song.seconds}, status=201)
+
+    def _open_song(self, wish: Wish) -> Source:
+        if wish.input == "demo":
+            source = open_source("demo")
+            assert isinstance(source, Source)
+            return source
+        return self.songs.open(wish.song or "")
+
+    async def _motion(self, request: web.Request) -> web.StreamResponse:
+        self._rates["motion"].check(request.remote or "")
+        if self.gate.needs_token:
+            self.gate.check_ticket(request.query.get("ticket", ""))
+        await self._ready()
+        return await self.motions.answer(request)
+
+
+def _web_files() -> list[Path]:
+    return [path for path in sorted(WEB.iterdir()) if path.suffix in TYPES]
+
+
+def _error(status: int, reason: str, retry_after: int | None = None) -> web.Response:
+    response = web.json_response({"error": reason}, status=status)
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+async def _json(request: web.Request) -> dict[str, Any]:
+    """The body as a JSON object. Raises ValueError, TooLarge, TimeoutError, and 415."""
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType
+    if (request.content_length or 0) > SMALL:
+        raise TooLarge(f"a request may have at most {SMALL} bytes")
+    async with asyncio.timeout(BODY_S):
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise TooLarge(f"a request may have at most {SMALL} bytes") from None
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ValueError("the body is not JSON") from None
+    if not isinstance(value, dict):
+        raise ValueError("expected a JSON object")
+    return value
+
+
+def _wish(body: dict[str, Any]) -> Wish:
+    known = Wish.__dataclass_fields__
+    unknown = [name for name in body if name not in known]
+    if unknown:
+        raise ValueError(f"{unknown[0]}: unknown key; known here: {', '.join(known)}")
+    return Wish(**body)
+
+
+def _portrait(config: ShowConfig, name: str) -> bytes:
+    """An avatar at rest as PNG, [512, 512, 4]."""
+    look = replace(config.renderer, width=PORTRAIT, height=PORTRAIT, background="transparent")
+    picture = open_renderer(replace(config, avatar=name, renderer=look)).draw(neutral(0))
+    _, png = cv2.imencode(".png", cv2.cvtColor(picture.rgba, cv2.COLOR_RGBA2BGRA))
+    return png.tobytes()
+
+
+# ---- running it ---------------------------------------------------------------------------------
+
+
+def serve(config: ShowConfig, address: Address, say: Callable[[str], None] = print) -> int:
+    """Serve until Ctrl-C or SIGTERM; returns the exit code. Raises UserError, e.g. for a port that
+    is taken. `say` gets the line that tells where."""
+    return asyncio.run(_serve(config, address, say))
+
+
+@asynccontextmanager
+async def opened(config: ShowConfig, address: Address) -> AsyncIterator[tuple[Server, Address]]:
+    """A server that answers at once (the first show waits until a singer is loaded), and where.
+
+    Port 0 picks a free one. Raises UserError for a port or a certificate that cannot be used.
+    """
+    tls = address.tls()
+    set_bitrates(config.web.kbps, config.web.kbps_least, config.web.kbps_most)
+    ports = config.web.port_range()
+    if ports is not None:
+        keep_to_ports(asyncio.get_running_loop(), *ports)
+    server = Server(config, address.token)
+    runner = web.AppRunner(server.app(), access_log=None, keepalive_timeout=IDLE_S)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, address.host, address.port, ssl_context=tls)
+        try:
+            await site.start()
+        except OSError as error:
+            reason = error.strerror or error
+            another = "another port: --serve PORT"
+            raise UserError(f"cannot serve at {address.url}: {reason}; {another}") from None
+        yield server, replace(address, port=runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+async def _serve(config: ShowConfig, address: Address, say: Callable[[str], None]) -> int:
+    async with opened(config, address) as (_, bound):
+        say(f"Cantar sings at {bound.url} (Ctrl-C ends it)")
+        if not bound.on_loopback and not bound.cert:
+            log.warning("without --tls-cert, browsers elsewhere give no microphone to this page")
+        return await _until_signal(asyncio.get_running_loop())
+
+
+async def _until_signal(loop: asyncio.AbstractEventLoop) -> int:
+    stopped: asyncio.Future[int] = loop.create_future()
+
+    def stop(number: int) -> None:
+        if stopped.done():
+            raise KeyboardInterrupt
+        stopped.set_result(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, int(number))
+    asked = await stopped
+    return 0 if asked == signal.SIGTERM else 128 + asked

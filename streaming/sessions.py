@@ -1,0 +1,568 @@
+"""Shows for browsers: who sings in them, how many fit on this machine, and how each one ends.
+
+A Session is one live line with its threads; its Peer may leave and come back. All of Sessions runs
+in the event loop, and whatever takes time (loading, joining threads) in its executor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engine.avatar import Avatar
+from engine.rendering.identity import list_identities
+from engine.signals import Motion, Picture, Sound
+from engine.timeline import FRAME_RATE
+from streaming.drawing import DrawingEnded, DrawingProcess
+from streaming.line import LiveLine, ShowConfig
+from streaming.live import Warmth, WorkerError, run_live, warm_up
+from streaming.ports import Source, UserError
+from streaming.stats import RECENT
+from streaming.webrtc import MOST_DELAY_MS, Incoming, Outgoing, Peer, check_offer
+
+log = logging.getLogger("cantar")
+
+WARM_UPS = 3
+KEEP = 1  # casts that wait, loaded, for the next show
+SHARE = 0.85  # of the cores that shows may take
+ENCODE_S = 0.010  # s of a core per frame for pictures and sound on their way, measured at 512²
+CONNECT_S = 20.0  # a page that has not connected by then is gone
+RESUME_S = 20.0  # how long a show waits for a page whose connection broke
+LEVELS_EVERY = 0.1  # s
+REAP_EVERY = 10  # levels
+SILENT, LOUD = -36.0, 4.0  # first cepstral coefficient where a meter begins and ends
+STYLES = 6
+LEAST_FPS = 28.5  # of a running show; below it nobody else is let in
+
+
+class Refused(Exception):
+    """A session that cannot be had: HTTP `status`, and when to ask again (seconds) if ever."""
+
+    def __init__(self, status: int, reason: str, retry_after: int | None = None) -> None:
+        super().__init__(reason)
+        self.status, self.retry_after = status, retry_after
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a page may choose. None: as the server is configured.
+
+    input: `microphone`, `karaoke` (left channel voice, right channel backing), `demo`, or `song`
+    with its id. matte: pictures with their alpha beside them.
+    """
+
+    input: str = "microphone"
+    song: str | None = None
+    avatar: str | None = None
+    style: int | None = None
+    background: str | None = None
+    framing: str | None = None
+    matte: bool = False
+
+    def __post_init__(self) -> None:
+        if self.input not in ("microphone", "karaoke", "demo", "song"):
+            raise ValueError("input: expected microphone, karaoke, demo or song")
+        if (self.input == "song") != isinstance(self.song, str):
+            raise ValueError("song: expected the id of an uploaded song with input song")
+        if self.avatar is not None and self.avatar not in list_identities():
+            raise ValueError(f"avatar: expected one of {', '.join(list_identities())}")
+        if self.style is not None and (type(self.style) is not int or not 0 <= self.style < STYLES):
+            raise ValueError(f"style: expected a whole number from 0 to {STYLES - 1}")
+        if self.framing not in (None, "bust", "face"):
+            raise ValueError("framing: expected bust or face")
+        if type(self.matte) is not bool:
+            raise ValueError("matte: expected true or false")
+        if self.background is not None:
+            _check_background(self.background)
+
+    def of(self, config: ShowConfig) -> ShowConfig:
+        """The configuration of this wish."""
+        look = {"background": self.background, "framing": self.framing}
+        if self.matte:
+            look["background"] = "transparent"
+        who = {"avatar": self.avatar, "style": self.style}
+        renderer = replace(config.renderer, **_given(look))
+        return replace(config, renderer=renderer, **_given(who))
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _check_background(value: object) -> None:
+    hexadecimal = "0123456789abcdefABCDEF"
+    text = value if isinstance(value, str) else ""
+    colour = len(text) == 7 and text[0] == "#" and all(c in hexadecimal for c in text[1:])
+    if text not in ("scene", "transparent") and not colour:
+        raise ValueError("background: expected scene, transparent or a colour as #rrggbb")
+
+
+# ---- who sings ----------------------------------------------------------------------------------
+
+
+class Cast(NamedTuple):
+    """An avatar, loaded and warm, with the process that draws it. Used by one show at a time."""
+
+    config: ShowConfig
+    avatar: Avatar
+    drawing: DrawingProcess
+    warmth: Warmth
+
+
+def prepare(config: ShowConfig) -> Cast:
+    """Load and warm up; about a second. Raises what the avatar raises."""
+    drawing = DrawingProcess(config)
+    try:
+        avatar = Avatar(config, drawing)
+        drawing.ready()
+        return Cast(config, avatar, drawing, _least_warmth(avatar))
+    except BaseException:
+        drawing.close()
+        raise
+
+
+def _least_warmth(avatar: Avatar) -> Warmth:
+    """Of a few runs the quickest times: what else runs while loading is not what a frame takes."""
+    runs = [warm_up(avatar, channels=2, pictures=True) for _ in range(WARM_UPS)]
+    return Warmth(min(r.hear_s for r in runs), min(r.draw_s for r in runs), runs[-1].first)
+
+
+class Wings:
+    """Where casts wait between shows: at most KEEP of them. Thread-safe."""
+
+    def __init__(self, prepare: Callable[[ShowConfig], Cast] = prepare) -> None:
+        self._prepare = prepare
+        self._waiting: list[Cast] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def take(self, config: ShowConfig) -> Cast:
+        """A cast of this configuration: one that waits, or a new one."""
+        with self._lock:
+            for index, cast in enumerate(self._waiting):
+                if cast.config == config:
+                    return self._waiting.pop(index)
+        return self._prepare(config)
+
+    def put(self, cast: Cast) -> None:
+        """A cast is free; the one that waited longest goes home."""
+        with self._lock:
+            self._waiting.append(cast)
+            extra = self._waiting[: -KEEP or None] if not self._closed else self._waiting
+            self._waiting = self._waiting[len(extra) :]
+        for leaving in extra:
+            leaving.drawing.close()
+
+    def close(self) -> None:
+        self._closed = True
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for cast in waiting:
+            cast.drawing.close()
+
+
+class Performer:
+    """The singer of a session: a cast that may be changed while it sings.
+
+    voice, backing: 0 … 1, how loud the avatar hears each now, against the loudness of late.
+    """
+
+    def __init__(self, cast: Cast) -> None:
+        self.cast = cast
+        self.voice = 0.0
+        self.backing = 0.0
+        self._drawing = threading.Lock()
+        self._hearing = threading.Lock()
+
+    @property
+    def config(self) -> ShowConfig:
+        return self.cast.config
+
+    def initial_state(self) -> Any:
+        return self.cast.avatar.initial_state()
+
+    def hear(self, sound: Sound, state: Any) -> tuple[list[Motion], Any]:
+        """As the avatar hears; the meters follow."""
+        with self._hearing:
+            motions, state = self.cast.avatar.hear(sound, state)
+        if motions:
+            loudest = state.windows.past[-4:, :, 0].max(axis=0)  # [2], of a frame's hops
+            levels = np.clip((loudest - SILENT) / (LOUD - SILENT), 0, 1)
+            self.voice, self.backing = float(levels[0]), float(levels[1])
+        return motions, state
+
+    def draw(self, motion: Motion) -> Picture:
+        with self._drawing:
+            return self.cast.drawing.draw(motion)
+
+    def draw_small(self, motion: Motion) -> Picture:
+        with self._drawing:
+            return self.cast.drawing.draw_small(motion)
+
+    def change(self, cast: Cast) -> Cast:
+        """Somebody else sings on, from the next frame; returns who sang so far."""
+        with self._drawing, self._hearing:
+            before, self.cast = self.cast, cast
+        return before
+
+
+# ---- one show -----------------------------------------------------------------------------------
+
+
+class Session:
+    """One show for one page. The thread runs from `start` until the source ends or `stop`.
+
+    failure: why it ended by itself, in words; None while it runs or when all was well.
+    """
+
+    def __init__(
+        self,
+        cast: Cast,
+        source: Source,
+        incoming: Incoming | None,
+        outgoing: Outgoing,
+        *,
+        on_over: Callable[[Session], None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.id = secrets.token_urlsafe(16)
+        self.performer = Performer(cast)
+        self.incoming, self.outgoing = incoming, outgoing
+        self.peer: Peer | None = None
+        self.line: LiveLine | None = None
+        self.failure: str | None = None
+        self.began = now()
+        self.alone_since: float | None = now()  # since when nobody is connected
+        self._source, self._on_over, self._now = source, on_over, now
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin to sing; once."""
+        if self._thread is None and not self._stopping.is_set():
+            self._thread = threading.Thread(target=self._run, name="cantar show", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            run_live(
+                self.performer,
+                self._source,
+                [self.outgoing],
+                self.performer.config.live,
+                stopped=self._stopping.is_set,
+                warmth=self.performer.cast.warmth,
+                draw_small=self.performer.draw_small,
+                watch=functools.partial(setattr, self, "line"),
+                alone=False,
+            )
+        except (UserError, WorkerError, DrawingEnded) as error:
+            self.failure = str(error)
+            log.warning("a show ended: %s", error)
+        except Exception:
+            self.failure = "the show ended unexpectedly"
+            log.exception("a show ended")
+        finally:
+            self._on_over(self)
+
+    def stop(self) -> None:
+        """End it and wait until it is over; blocks for at most a few seconds."""
+        self._stopping.set()
+        if self.incoming is not None:
+            self.incoming.close()  # wakes its reader; any other source is closed by the show
+        if self._thread is not None:
+            self._thread.join(10)
+        else:
+            self._source.close()
+
+    def levels(self) -> dict[str, Any]:
+        """For the meters, ten times a second."""
+        performer = self.performer
+        frame = self.line.next_frame if self.line else 0
+        return {
+            "type": "levels",
+            "frame": frame,
+            "voice": round(performer.voice, 3),
+            "backing": round(performer.backing, 3),
+        }
+
+    def measures(self, round_trip_s: float | None) -> dict[str, Any]:
+        """For the latency panel, in milliseconds; all of it measured."""
+        line, peer = self.line, self.peer
+        if line is None or peer is None:
+            return {"type": "measures"}
+        stats = line.stats
+        return {
+            "type": "measures",
+            "lookahead": 1000 * self.performer.config.lookahead / FRAME_RATE,
+            "delay": 1000 * line.pacer.delay,
+            "hear": stats.hear.percentile(50),
+            "draw": stats.draw.percentile(50),
+            "late": stats.lateness.percentile(50),
+            "late95": stats.lateness.percentile(95),
+            "convert": 1000 * self.outgoing.convert_s,
+            "fps": stats.fps,
+            "frames": stats.frames,
+            "skipped": stats.skipped,
+            "gaps": stats.gaps,
+            "level": stats.level,
+            "concealed": self.incoming.concealed if self.incoming else 0,
+            "roundTrip": None if round_trip_s is None else 1000 * round_trip_s,
+        }
+
+    @property
+    def strained(self) -> bool:
+        """It already skips pictures."""
+        stats = self.line.stats if self.line else None
+        if stats is None or stats.frames < RECENT:
+            return False
+        return stats.level > 0 or stats.fps < LEAST_FPS
+
+
+# ---- all shows ----------------------------------------------------------------------------------
+
+
+class Counts:
+    """What happened since the start, for /metrics."""
+
+    def __init__(self) -> None:
+        self.offered = 0
+        self.refused = 0
+        self.resumed = 0
+        self.failed = 0
+        self.frames = 0
+        self.skipped = 0
+
+
+class Sessions:
+    """Every show of this process. Only the event loop calls."""
+
+    def __init__(
+        self,
+        config: ShowConfig,
+        *,
+        open_song: Callable[[Wish], Source],
+        wings: Wings | None = None,
+        now: Callable[[], float] = time.monotonic,
+        cores: int | None = None,
+    ) -> None:
+        self.config = config
+        self.counts = Counts()
+        self.draining = False
+        self.capacity = config.web.sessions or 1
+        self._open_song, self._now = open_song, now
+        self._wings = wings or Wings()
+        self._cores = cores or len(os.sched_getaffinity(0))
+        self._live: dict[str, Session] = {}
+        self._coming = 0  # offers that are being answered
+        self._ending: set[asyncio.Task[None]] = set()
+        self._clockwork: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    @property
+    def live(self) -> list[Session]:
+        return list(self._live.values())
+
+    async def open(self) -> None:
+        """Load the first cast and measure how many shows this machine holds."""
+        cast = await self._in_executor(self._wings.take, self.config)
+        self.capacity = self.config.web.sessions or measured_capacity(cast.warmth, self._cores)
+        self._wings.put(cast)
+        self._clockwork = asyncio.ensure_future(self._watch())
+
+    async def close(self) -> None:
+        """Let every show end, for at most `drain_s`; then end them."""
+        self.draining = True
+        for session in self.live:
+            if session.peer is not None:
+                session.peer.send({"type": "closing", "seconds": self.config.web.drain_s})
+        until = self._now() + self.config.web.drain_s
+        while self._live and self._now() < until:
+            await asyncio.sleep(LEVELS_EVERY)
+        if self._clockwork is not None:
+            self._clockwork.cancel()
+        await asyncio.gather(*(self.end(session.id) for session in self.live))
+        await asyncio.gather(*self._ending)
+        await self._in_executor(self._wings.close)
+
+    async def offer(self, sdp: str, wish: Wish) -> tuple[Session, str]:
+        """A new show and the answer to its page. Raises Refused, BadOffer, UserError."""
+        check_offer(sdp)
+        self._admit()
+        self._coming += 1
+        try:
+            session = await self._session(wish)
+        finally:
+            self._coming -= 1
+        self._live[session.id] = session
+        self.counts.offered += 1
+        try:
+            return session, await self._answer(session, sdp)
+        except BaseException:
+            await self.end(session.id)
+            raise
+
+    async def resume(self, id: str, sdp: str) -> tuple[Session, str]:
+        """The show goes on for a page that lost its connection."""
+        session = self._live.get(id)
+        if session is None:
+            raise Refused(404, "that show is over")
+        if session.peer is not None:
+            await session.peer.close()
+        self.counts.resumed += 1
+        return session, await self._answer(session, sdp)
+
+    async def change(self, id: str, wish: Wish) -> None:
+        """Another avatar, style or background, while the show goes on."""
+        session = self._live.get(id)
+        if session is None:
+            raise Refused(404, "that show is over")
+        cast = await self._in_executor(self._wings.take, wish.of(self.config))
+        self._wings.put(session.performer.change(cast))
+
+    async def end(self, id: str) -> bool:
+        """End a show; False if there is none of this id."""
+        session = self._live.pop(id, None)
+        if session is None:
+            return False
+        if session.peer is not None:
+            await session.peer.close()
+        await self._in_executor(session.stop)
+        if session.line is not None:
+            self.counts.frames += session.line.stats.frames
+            self.counts.skipped += session.line.stats.skipped
+        self.counts.failed += session.failure is not None
+        await self._in_executor(self._wings.put, session.performer.cast)
+        return True
+
+    def _admit(self) -> None:
+        """Raise Refused when there is no room for another show."""
+        taken = len(self._live) + self._coming
+        if self.draining:
+            reason = "the server is about to stop"
+        elif taken >= self.capacity:
+            reason = f"all {self.capacity} places are taken"
+        elif self.config.web.sessions is None and any(s.strained for s in self.live):
+            reason = "the shows that run now need the whole machine"
+        else:
+            return
+        self.counts.refused += 1
+        raise Refused(503, reason, retry_after=30)
+
+    async def _session(self, wish: Wish) -> Session:
+        loop = asyncio.get_running_loop()
+        source: Source
+        if wish.input in ("microphone", "karaoke"):
+            source = Incoming(karaoke=wish.input == "karaoke")
+        else:
+            source = await self._in_executor(self._open_song, wish)
+        try:
+            cast = await self._in_executor(self._wings.take, wish.of(self.config))
+        except BaseException:
+            source.close()
+            raise
+        incoming = source if isinstance(source, Incoming) else None
+        outgoing = Outgoing(loop, self.config.web.sound_kbps, matte=wish.matte)
+
+        def over(session: Session) -> None:
+            loop.call_soon_threadsafe(self._over, session)
+
+        return Session(cast, source, incoming, outgoing, on_over=over, now=self._now)
+
+    async def _answer(self, session: Session, sdp: str) -> str:
+        peer = Peer(
+            self.config.web,
+            session.incoming,
+            session.outgoing,
+            on_change=functools.partial(self._peer_changed, session),
+            on_message=functools.partial(self._told, session),
+        )
+        session.peer = peer
+        return await peer.answer(sdp)
+
+    def _peer_changed(self, session: Session, peer: Peer) -> None:
+        if peer is not session.peer:
+            return
+        if peer.state == "connected":
+            session.alone_since = None
+            session.start()
+        elif session.alone_since is None:
+            session.alone_since = self._now()
+
+    def _told(self, session: Session, message: dict[str, Any]) -> None:
+        """The page moved a slider, or says goodbye."""
+        delay = message.get("avDelay")
+        if isinstance(delay, (int, float)) and abs(delay) <= MOST_DELAY_MS:
+            session.outgoing.offset.ask(float(delay))
+        if message.get("bye") is True:
+            self._end_soon(session)
+
+    def _over(self, session: Session) -> None:
+        """A show ended by itself: say so, and hang up a little later."""
+        if session.id not in self._live:
+            return
+        if session.peer is not None:
+            session.peer.send({"type": "over", "failure": session.failure})
+        self._end_soon(session, after=1.0)
+
+    def _end_soon(self, session: Session, after: float = 0.0) -> None:
+        async def end() -> None:
+            await asyncio.sleep(after)
+            await self.end(session.id)
+
+        task = asyncio.ensure_future(end())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def _watch(self) -> None:
+        """Tell pages what is heard and measured; end what nobody looks at."""
+        count = 0
+        while True:
+            await asyncio.sleep(LEVELS_EVERY)
+            count += 1
+            for session in self.live:
+                if session.peer is None:
+                    continue
+                session.peer.send(session.levels())
+                if count % REAP_EVERY == 0:
+                    session.peer.send(session.measures(await session.peer.round_trip()))
+                    if (reason := self.overdue(session)) is not None:
+                        session.peer.send({"type": "over", "failure": reason})
+                        self._end_soon(session, after=0.2)
+
+    def overdue(self, session: Session) -> str | None:
+        """Why a session has to end now, in words; None when it may go on."""
+        now, web = self._now(), self.config.web
+        if now - session.began > web.longest_s:
+            return f"a show lasts at most {web.longest_s / 60:.0f} minutes"
+        patience = RESUME_S if session.line is not None else CONNECT_S
+        if session.alone_since is not None and now - session.alone_since > patience:
+            return "the connection was lost"
+        if session.incoming is not None and now - session.incoming.last > web.idle_s:
+            return f"no sound came for {web.idle_s:.0f} seconds"
+        return None
+
+    async def _in_executor(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+
+
+def measured_capacity(warmth: Warmth, cores: int) -> int:
+    """How many shows `cores` hold, from what one frame takes; at least one."""
+    per_frame = warmth.hear_s + warmth.draw_s + ENCODE_S
+    return max(1, int(SHARE * cores / (per_frame * FRAME_RATE)))

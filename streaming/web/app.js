@@ -1,0 +1,315 @@
+// The page: buttons, choices, meters, the panel that says where the time goes.
+import { Api, Karaoke, NeedsToken, Show, openMicrophone, sentence } from "/show.js";
+
+const $ = (id) => document.getElementById(id);
+const COLOURS = [["#ffffff", "White"], ["#14b85a", "Green, to key out"], ["#f7c7d9", "Pink"], ["#17142f", "Night"]];
+const STAGES = [ // what the panel calls each, and its colour
+  ["microphone and way there", "#8f7ee7"], ["hearing a little ahead", "#d6297a"], ["hearing and drawing", "#f0883e"],
+  ["encoding and way back", "#0f8599"], ["your browser", "#5b8c3a"],
+];
+const CAPTURE_MS = 20; // a packet of 10 ms, and the wait for it to be complete on the other side
+const ENCODE_MS = 5; // of a picture, as measured at 512 × 512
+
+const api = new Api();
+let config, show = null, karaoke = null, sound = null, recorder = null, purpose = null, began = 0, last = {};
+
+// ---- saying things ------------------------------------------------------------------------------
+
+function say(text) { if ($("state").textContent !== text) $("state").textContent = text; }
+function complain(error) { $("alertText").textContent = error.message ?? String(error); $("alert").hidden = false; }
+$("alertClose").onclick = () => { $("alert").hidden = true; };
+
+// ---- choices ------------------------------------------------------------------------------------
+
+function choice(group, value, checked, mark, name, changed) {
+  const label = document.createElement("label");
+  const input = Object.assign(document.createElement("input"), { type: "radio", name: group, value, checked, className: "choice" });
+  input.addEventListener("change", changed);
+  label.append(input, mark);
+  if (name) label.append(Object.assign(document.createElement("span"), { textContent: name }));
+  return label;
+}
+
+function chosen(group) { return document.querySelector(`input[name=${group}]:checked`)?.value; }
+
+function wish() {
+  return { avatar: chosen("avatar"), style: Number(chosen("style")), background: chosen("background") };
+}
+
+function remember() { localStorage.setItem("wish", JSON.stringify(wish())); }
+
+function build() {
+  const kept = { ...config, ...JSON.parse(localStorage.getItem("wish") || "{}") };
+  const names = config.avatars.map((avatar) => avatar.name);
+  if (!names.includes(kept.avatar)) kept.avatar = config.avatar;
+  for (const { name, title } of config.avatars) {
+    const face = Object.assign(new Image(88, 88), { src: `/avatars/${name}.png`, alt: "" });
+    $("avatars").append(choice("avatar", name, name === kept.avatar, face, title, changed));
+  }
+  config.styles.forEach((style, index) => {
+    const pill = Object.assign(document.createElement("span"), { textContent: style });
+    $("styles").append(choice("style", index, index === kept.style, pill, "", changed));
+  });
+  for (const [value, name] of [["scene", "A stage"], ...COLOURS]) {
+    const swatch = Object.assign(document.createElement("span"), { title: name });
+    swatch.style.background = value === "scene" ? "var(--scene)" : value;
+    const label = choice("background", value, value === kept.background, swatch, "", changed);
+    label.firstChild.setAttribute("aria-label", name);
+    $("backgrounds").append(label);
+  }
+  if (!chosen("background")) document.querySelector("input[name=background]").checked = true;
+  dress();
+}
+
+/** The portrait that stands on the stage while nobody sings. */
+function dress() {
+  const { avatar, background } = wish();
+  $("portrait").src = `/avatars/${avatar}.png`;
+  $("stage").style.background = background === "scene" ? "" : background;
+}
+
+async function changed() {
+  remember();
+  dress();
+  if (!show) return;
+  say("Changing");
+  await show.change(wish()).catch(complain);
+  if (show) say(WORDS[purpose]);
+}
+
+// ---- the show -----------------------------------------------------------------------------------
+
+const WORDS = { microphone: "Listening to you", demo: "Singing the demo", song: "Singing your song", karaoke: "Karaoke" };
+
+async function begin(input, { song, file } = {}) {
+  $("alert").hidden = true;
+  busy(true);
+  purpose = input;
+  try {
+    if (input === "microphone") { say("Waiting for the microphone"); sound = await openMicrophone(); }
+    if (input === "karaoke") {
+      say("Opening the backing");
+      karaoke = new Karaoke(file, Number($("micDelay").value));
+      sound = await karaoke.open();
+    }
+    say("Connecting");
+    const mine = show = new Show(api, { input, ...(song ? { song } : {}), ...wish() }, { sound, iceServers: config.iceServers });
+    mine.addEventListener("playing", () => play(mine));
+    mine.addEventListener("connected", () => started(mine), { once: true });
+    mine.addEventListener("connected", () => say(WORDS[purpose]));
+    mine.addEventListener("waiting", () => say("Connection lost, trying again"));
+    mine.addEventListener("closing", () => complain("The server is about to stop."));
+    mine.addEventListener("levels", ({ detail }) => levels(detail));
+    mine.addEventListener("measures", ({ detail }) => measures(mine, detail));
+    mine.addEventListener("over", ({ detail }) => ended(mine, detail.failure));
+    mine.tell({ avDelay: Number($("avDelay").value) });
+    await mine.start();
+  } catch (error) {
+    if (show) { show.finish(null); } else ended(null, null);
+    if (error instanceof NeedsToken) login(); else complain(error);
+  }
+}
+
+function play(mine) {
+  const video = $("video");
+  video.srcObject = mine.stream;
+  const own = purpose === "microphone" || purpose === "karaoke";
+  hear(!own); // what is sung here would come back into the microphone
+  $("headphones").hidden = !own;
+  video.play().catch(() => { hear(false); video.play().catch(complain); });
+  video.requestVideoFrameCallback?.(() => $("stage").classList.add("playing"));
+  watch(video);
+}
+
+function started(mine) {
+  busy(false);
+  began = performance.now();
+  karaoke?.start(() => setTimeout(() => mine.stop(), 1000));
+  for (const id of ["sing", "demo", "file", "karaoke"]) $(id).hidden = true;
+  for (const id of ["stop", "hear", "record"]) $(id).hidden = false;
+  $("record").disabled = !window.MediaRecorder;
+  $("clock").hidden = false;
+  $("stop").focus({ preventScroll: true });
+}
+
+function ended(mine, failure) {
+  if (mine && mine !== show) return;
+  if (recorder) record();
+  show = null;
+  karaoke?.close();
+  karaoke = null;
+  sound?.getTracks().forEach((track) => track.stop());
+  sound = null;
+  $("stage").classList.remove("playing");
+  $("video").srcObject = null;
+  const focused = document.activeElement === $("stop");
+  for (const id of ["sing", "demo", "file", "karaoke"]) $(id).hidden = false;
+  for (const id of ["stop", "hear", "record", "clock", "headphones"]) $(id).hidden = true;
+  if (focused) $("sing").focus({ preventScroll: true });
+  levels({ voice: 0, backing: 0 });
+  busy(false);
+  say("Ready");
+  if (failure) complain(failure);
+}
+
+function busy(now) { for (const id of ["sing", "demo", "file", "karaoke"]) $(id).disabled = now; }
+
+function hear(on) {
+  $("video").muted = !on;
+  $("hear").setAttribute("aria-pressed", on);
+  $("hearWord").textContent = on ? "on" : "off";
+}
+
+// ---- recording ----------------------------------------------------------------------------------
+
+function record() {
+  if (recorder) { recorder.stop(); recorder = null; return; }
+  const kind = ["video/mp4;codecs=avc1,mp4a.40.2", "video/mp4", "video/webm;codecs=vp8,opus", "video/webm"].find((type) => MediaRecorder.isTypeSupported(type));
+  const pieces = [];
+  recorder = new MediaRecorder(show.stream, { mimeType: kind, videoBitsPerSecond: 4e6 });
+  recorder.ondataavailable = ({ data }) => pieces.push(data);
+  recorder.onstop = () => { save(new Blob(pieces, { type: kind })); recording(false); };
+  recorder.start(1000);
+  recording(true);
+}
+
+function recording(on) {
+  $("record").setAttribute("aria-pressed", on);
+  $("recordWord").textContent = on ? "press to save" : "as a video";
+  $("clock").classList.toggle("recording", on);
+}
+
+function save(blob) {
+  const stamp = new Date().toISOString().slice(0, 16).replace(/[:T]/g, "-");
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `cantar-${stamp}.${blob.type.includes("mp4") ? "mp4" : "webm"}` });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}
+
+// ---- meters and the panel -----------------------------------------------------------------------
+
+function meter(id, level) {
+  $(id).firstChild.style.transform = `scaleX(${level.toFixed(3)})`;
+  $(id).setAttribute("aria-valuenow", Math.round(100 * level));
+}
+
+function levels({ voice, backing }) {
+  meter("voice", voice);
+  meter("backing", backing);
+  if (!show) return;
+  const s = Math.max(0, Math.floor((performance.now() - began) / 1000));
+  $("clock").textContent = `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`;
+}
+
+/** How long pictures take inside the browser, from the network to the screen. */
+function watch(video) {
+  const seen = (now, frame) => {
+    if (frame.receiveTime) last.browser = 0.9 * (last.browser ?? frame.expectedDisplayTime - frame.receiveTime) + 0.1 * (frame.expectedDisplayTime - frame.receiveTime);
+    last.frames = (last.frames ?? 0) + 1;
+    if (show) video.requestVideoFrameCallback(seen);
+  };
+  last = {};
+  video.requestVideoFrameCallback?.(seen);
+}
+
+function measures(mine, m) {
+  if (m.late === undefined) return;
+  const way = (m.roundTrip ?? 0) / 2;
+  const own = purpose === "microphone" || purpose === "karaoke";
+  const parts = [own ? CAPTURE_MS + way : 0, m.lookahead, Math.max(0, m.late - m.lookahead), m.convert + ENCODE_MS + way, last.browser ?? 0];
+  const total = parts.reduce((a, b) => a + b, 0);
+  $("total").textContent = `${total.toFixed(0)} ms`;
+  if (!$("latency").open) return;
+  $("stack").replaceChildren(...parts.map((ms, i) => {
+    const bar = document.createElement("i");
+    bar.style.cssText = `width:${(100 * ms) / total}%;background:${STAGES[i][1]}`;
+    return bar;
+  }));
+  $("stages").replaceChildren(...parts.map((ms, i) => {
+    const row = document.createElement("tr"), name = document.createElement("td"), dot = document.createElement("i");
+    dot.style.background = STAGES[i][1];
+    name.append(dot, STAGES[i][0]);
+    row.append(name, Object.assign(document.createElement("td"), { textContent: `${ms.toFixed(0)} ms` }));
+    return row;
+  }));
+  const skipped = m.frames ? (100 * m.skipped) / m.frames : 0;
+  $("quality").textContent = `${m.fps.toFixed(1)} pictures a second, ${skipped.toFixed(1)} % skipped, sound to picture ${m.late.toFixed(0)} ms (95 % within ${m.late95.toFixed(0)}).`;
+}
+
+// ---- pressing things ----------------------------------------------------------------------------
+
+$("sing").onclick = () => begin("microphone");
+$("demo").onclick = () => begin("demo");
+$("file").onclick = () => pick("song");
+$("karaoke").onclick = () => pick("karaoke");
+$("stop").onclick = () => show?.stop();
+$("record").onclick = () => record();
+$("hear").onclick = () => { hear($("video").muted); $("headphones").hidden = true; };
+$("wearing").onclick = () => { hear(true); $("headphones").hidden = true; $("hear").focus(); };
+$("silent").onclick = () => { $("headphones").hidden = true; $("hear").focus(); };
+document.addEventListener("keydown", (event) => { if (event.key === "Escape" && show && !$("login").open) show.stop(); });
+window.addEventListener("pagehide", () => show?.abandon());
+
+let picking = null;
+function pick(purpose) { picking = purpose; $("picker").value = ""; $("picker").click(); }
+$("picker").onchange = async () => {
+  const file = $("picker").files[0];
+  if (!file) return;
+  if (picking === "karaoke") return begin("karaoke", { file });
+  if (file.size > config.uploadMb * 1e6) return complain(new Error(`This file is too large: at most ${config.uploadMb} MB.`));
+  busy(true);
+  say("Reading your song");
+  try {
+    const { song } = await api.ask("POST", "/songs", file, "application/octet-stream");
+    return await begin("song", { song });
+  } catch (error) {
+    busy(false);
+    say("Ready");
+    return complain(error);
+  }
+};
+
+function slider(id, moved) {
+  const show = () => { $(`${id}Out`).textContent = `${$(id).value} ms`; };
+  $(id).value = localStorage.getItem(id) ?? $(id).value;
+  $(id).oninput = () => { show(); localStorage.setItem(id, $(id).value); moved(Number($(id).value)); };
+  show();
+}
+slider("avDelay", (ms) => show?.tell({ avDelay: ms }));
+slider("micDelay", (ms) => { if (karaoke) karaoke.micDelay = ms; });
+
+// ---- beginning ----------------------------------------------------------------------------------
+
+function login() {
+  $("login").showModal();
+  $("login").querySelector("form").onsubmit = async (event) => {
+    event.preventDefault();
+    try {
+      await api.login($("token").value);
+      $("login").close();
+      if (!config) open();
+    } catch (error) {
+      $("wrong").textContent = sentence(error.message);
+      $("wrong").hidden = false;
+    }
+  };
+}
+
+async function open() {
+  try {
+    config = await api.ask("GET", "/config");
+    build();
+    say("Ready");
+    document.body.dataset.ready = "yes";
+  } catch (error) {
+    say("Not ready");
+    if (error instanceof NeedsToken) login(); else complain(error);
+  }
+}
+
+const token = new URLSearchParams(location.hash.slice(1)).get("token");
+if (token) {
+  history.replaceState(null, "", location.pathname);
+  await api.login(token).catch(() => {});
+}
+open();

@@ -1,0 +1,59 @@
+// The avatar alone, transparent: colour (premultiplied) left and matte right in one video, put
+// together by WebGL. Choices stand after the #: input=demo|microphone, avatar, style, framing, token.
+import { Api, Show, openMicrophone } from "/show.js";
+
+const canvas = document.getElementById("canvas"), video = document.getElementById("video"), note = document.getElementById("note");
+const VERTEX = `attribute vec2 at; varying vec2 uv;
+void main() { uv = vec2(at.x, 1.0 - at.y); gl_Position = vec4(at * 2.0 - 1.0, 0.0, 1.0); }`;
+const FRAGMENT = `precision mediump float; varying vec2 uv; uniform sampler2D both;
+void main() {
+  vec3 colour = texture2D(both, vec2(uv.x * 0.5, uv.y)).rgb;
+  float matte = texture2D(both, vec2(0.5 + uv.x * 0.5, uv.y)).g;
+  float alpha = matte < 0.03 ? 0.0 : matte; // what the coder leaves of black
+  gl_FragColor = vec4(min(colour, vec3(alpha)), alpha);
+}`;
+
+function painter() {
+  const gl = canvas.getContext("webgl", { alpha: true, premultipliedAlpha: true, preserveDrawingBuffer: true });
+  if (!gl) throw new Error("This browser has no WebGL, which the transparent picture needs.");
+  const program = gl.createProgram();
+  for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+    const shader = gl.createShader(kind);
+    gl.shaderSource(shader, text);
+    gl.compileShader(shader);
+    gl.attachShader(program, shader);
+  }
+  gl.linkProgram(program);
+  gl.useProgram(program);
+  gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
+  gl.bufferData(gl.ARRAY_BUFFER, new Float32Array([0, 0, 1, 0, 0, 1, 1, 1]), gl.STATIC_DRAW);
+  gl.enableVertexAttribArray(0);
+  gl.bindAttribLocation(program, 0, "at");
+  gl.vertexAttribPointer(gl.getAttribLocation(program, "at"), 2, gl.FLOAT, false, 0, 0);
+  gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+  for (const [what, value] of [[gl.TEXTURE_MIN_FILTER, gl.LINEAR], [gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE], [gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE]]) gl.texParameteri(gl.TEXTURE_2D, what, value);
+  return () => {
+    if (canvas.width !== video.videoWidth / 2) { canvas.width = video.videoWidth / 2; canvas.height = video.videoHeight; gl.viewport(0, 0, canvas.width, canvas.height); }
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB, gl.RGB, gl.UNSIGNED_BYTE, video);
+    gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
+    canvas.dataset.frames = Number(canvas.dataset.frames ?? 0) + 1;
+  };
+}
+
+async function begin() {
+  const chosen = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  const api = new Api(), input = chosen.input ?? "microphone";
+  if (chosen.token) await api.login(chosen.token);
+  const { iceServers } = await api.ask("GET", "/config");
+  const sound = input === "microphone" ? await openMicrophone() : null;
+  const wish = { input, matte: true, ...(chosen.avatar ? { avatar: chosen.avatar } : {}), ...(chosen.framing ? { framing: chosen.framing } : {}), ...(chosen.style ? { style: Number(chosen.style) } : {}) };
+  const paint = painter();
+  const show = new Show(api, wish, { sound, iceServers });
+  const next = () => { paint(); video.requestVideoFrameCallback(next); };
+  show.addEventListener("playing", () => { video.srcObject = show.stream; video.muted = input === "microphone"; video.play().catch(() => { video.muted = true; video.play(); }); video.requestVideoFrameCallback(next); });
+  show.addEventListener("over", ({ detail }) => { note.textContent = detail.failure ?? ""; if (input === "microphone") setTimeout(() => location.reload(), 5000); });
+  window.addEventListener("pagehide", () => show.abandon());
+  await show.start();
+}
+
+begin().catch((error) => { note.textContent = error.message; });

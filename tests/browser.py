@@ -1,0 +1,166 @@
+"""A real Chromium, headless, spoken to in its own protocol (CDP) over one WebSocket."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from websockets.sync.client import connect
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SWITCHES = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-extensions", "--mute-audio", "--autoplay-policy=no-user-gesture-required",
+    "--disable-features=WebRtcHideLocalIpsWithMdns", "--remote-debugging-port=0",
+    "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+    "--disable-renderer-backgrounding", "--disable-background-timer-throttling",
+    "--disable-dev-shm-usage",
+)  # fmt: skip
+PATIENCE = 20.0  # s for anything the browser is asked
+
+
+def chromium() -> str:
+    """Where Chromium is; skips the test, loudly, where it is not."""
+    for name in NAMES:
+        if (path := shutil.which(name)) is not None:
+            return path
+    pytest.skip("no Chromium here (Debian: apt-get install chromium): the page is not tested")
+
+
+class Browser:
+    """One page in a browser of its own. `errors`: what the page wrote to its console as errors."""
+
+    def __init__(self, folder: Path, *switches: str) -> None:
+        self.errors: list[str] = []
+        self._folder = folder / "browser"
+        self._process = subprocess.Popen(
+            [chromium(), *SWITCHES, *switches, f"--user-data-dir={self._folder}", "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            self._socket = connect(self._page(), max_size=None)
+        except BaseException:
+            self._process.kill()
+            self._process.wait()
+            raise
+        self._asked = 0
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def _page(self) -> str:
+        port = wait_for(self._port, 20)
+        with urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
+            pages = [page for page in json.load(answer) if page["type"] == "page"]
+        return str(pages[0]["webSocketDebuggerUrl"])
+
+    def _port(self) -> str | None:
+        file = self._folder / "DevToolsActivePort"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return lines[0] if len(lines) > 1 else None
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """One command of the protocol, and its answer."""
+        self._asked += 1
+        self._socket.send(json.dumps({"id": self._asked, "method": method, "params": parameters}))
+        until = time.monotonic() + PATIENCE
+        while True:
+            message = json.loads(self._socket.recv(timeout=max(0.1, until - time.monotonic())))
+            if message.get("id") == self._asked:
+                assert "error" not in message, f"{method}: {message['error']}"
+                return dict(message["result"])
+            self._note(message)
+
+    def _note(self, message: dict[str, Any]) -> None:
+        if message.get("method") == "Runtime.exceptionThrown":
+            details = message["params"]["exceptionDetails"]
+            text = details.get("exception", {}).get("description", details["text"])
+            self.errors.append(text)
+        if message.get("method") == "Log.entryAdded":
+            entry = message["params"]["entry"]
+            if entry["level"] == "error":
+                self.errors.append(f"{entry['text']} {entry.get('url', '')}")
+
+    def open(self, url: str) -> None:
+        """Go to a page."""
+        self.call("Page.navigate", url=url)
+
+    def run(self, script: str) -> Any:
+        """The value of a JavaScript expression; promises are awaited."""
+        answer = self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True,
+            userGesture=True,
+        )  # fmt: skip
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def until(self, script: str, seconds: float = 15.0) -> Any:
+        """Wait until an expression is true."""
+        return wait_for(lambda: self.run(script), seconds, script)
+
+    def click(self, selector: str) -> None:
+        """Press what `selector` finds, as a finger does: a user's gesture."""
+        place = self.run(
+            f"(() => {{ const e = document.querySelector({selector!r}); e.scrollIntoView("
+            "{block: 'center'}); const r = e.getBoundingClientRect();"
+            "return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call(
+                "Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left",
+                clickCount=1,
+            )  # fmt: skip
+
+    def look(self, width: int, height: int, *, dark: bool = False, phone: bool = False) -> None:
+        """The size of the window and the colour scheme that the user likes."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, mobile=phone,
+            deviceScaleFactor=2 if phone else 1,
+        )  # fmt: skip
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def shoot(self, path: Path) -> None:
+        """A screenshot as PNG."""
+        data = self.call("Page.captureScreenshot", format="png")["data"]
+        path.write_bytes(base64.b64decode(data))
+
+    def close(self) -> None:
+        try:
+            self.call("Browser.close")
+            self._process.wait(10)
+        except Exception:  # it is to be gone, whatever it says
+            self._process.kill()
+            self._process.wait()
+        self._socket.close()
+
+    def __enter__(self) -> Browser:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def wait_for(ready: Callable[[], Any], seconds: float, what: str = "") -> Any:
+    """Ask until the answer is true."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if answer := ready():
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {what}")

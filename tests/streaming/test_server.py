@@ -1,0 +1,340 @@
+"""The server as a whole, over real HTTP and WebRTC, with a real avatar and an aiortc peer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from aiohttp import ClientSession
+
+from streaming.line import LiveConfig, ShowConfig
+from streaming.ports import UserError
+from streaming.server import Address, opened
+from streaming.webconfig import WebConfig
+from tests.visitor import Visitor
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENT = LiveConfig(margin_ms=120)  # this machine may be busy
+WEB = WebConfig(sessions=1, drain_s=0.0)
+
+
+@asynccontextmanager
+async def serving(token=None, **web):
+    """A server with room for one, loaded, and a client of it."""
+    config = ShowConfig(live=PATIENT, web=replace(WEB, **web))
+    config = replace(config, renderer=replace(config.renderer, width=128, height=128))
+    async with opened(config, Address(port=0, token=token)) as (server, address):
+        await asyncio.wait_for(server.opened.wait(), 30)
+        async with ClientSession(address.url) as client:
+            yield server, client
+
+
+def run(scenario, seconds=60):
+    async def bounded():
+        async with asyncio.timeout(seconds):
+            await scenario()
+
+    asyncio.run(bounded())
+
+
+def test_a_peer_sees_and_hears_the_demo_on_one_clock():
+    async def scenario():
+        async with serving() as (server, client):
+            visitor = Visitor(client)
+            status, answer = await visitor.ask(input="demo")
+            assert status == 201
+            assert set(answer) == {"sdp", "type", "session"}
+            await visitor.seen(75)
+            await check_clock(visitor)
+            other = Visitor(client)
+            status, answer = await other.ask(input="demo")
+            assert (status, answer["error"]) == (503, "all 1 places are taken")
+            await other.leave()
+            async with client.delete(f"/sessions/{visitor.session}") as response:
+                assert response.status == 204
+            assert len(server.sessions) == 0
+            await visitor.leave()
+        shows = [t.name for t in threading.enumerate() if t.name.startswith("cantar")]
+        assert shows == []
+
+    run(scenario)
+
+
+async def check_clock(visitor):
+    """Time stamps step by a frame; sound and picture of one instant come together."""
+    stamps = [t for t, _, _ in visitor.pictures]
+    steps = np.round(np.diff(stamps) * 30)
+    assert (steps >= 1).all()
+    assert visitor.pictures[0][2].width == 128
+    sound = np.concatenate([samples for _, _, samples in visitor.sounds], axis=1)
+    assert np.abs(sound).max() > 0.02  # the song, not silence
+    kinds = {message["type"] for message in visitor.messages}
+    assert "levels" in kinds
+    late_pictures = np.median([at - t for t, at, _ in visitor.pictures[30:]])
+    late_sounds = np.median([at - t for t, at, _ in visitor.sounds[30:]])
+    first = visitor.pictures[0][0] - visitor.sounds[0][0]
+    assert abs(late_pictures - late_sounds) < 0.25, first
+
+
+def test_a_voice_comes_back_delayed_with_its_picture():
+    """Clicks sung into the microphone return once each, in stereo, at one constant delay."""
+
+    async def scenario():
+        song = np.zeros((2, 48_000 * 4), np.float32)
+        for click in range(4):
+            start = 24_000 + 40_000 * click
+            song[:, start : start + 960] = 0.8 * np.sin(np.arange(960) * 0.13)
+        async with serving() as (_, client):
+            visitor = Visitor(client, song)
+            assert (await visitor.ask(input="microphone"))[0] == 201
+            await visitor.seen(110)
+            level = np.array([np.abs(samples).max() for _, _, samples in visitor.sounds])
+            when = np.array([t for t, _, _ in visitor.sounds])
+            onsets = when[1:][(level[1:] > 0.3) & (level[:-1] <= 0.3)]
+            assert len(onsets) == 4
+            assert np.abs(np.diff(onsets) - 40_000 / 48_000).max() < 0.03
+            await visitor.leave()
+
+    run(scenario)
+
+
+def test_a_show_goes_on_for_a_page_that_lost_its_connection():
+    async def scenario():
+        async with serving() as (server, client):
+            first = Visitor(client)
+            await first.ask(input="demo")
+            await first.seen(30)
+            frame = round(first.pictures[-1][0] * 30)
+            await first.leave()
+            again = Visitor(client)
+            status, _ = await again.ask(session=first.session)
+            assert status == 201
+            assert again.session == first.session
+            await again.seen(20)
+            (session,) = server.sessions.live
+            assert session.line.next_frame > frame + 20
+            assert server.sessions.counts.resumed == 1
+            await again.leave()
+            gone = Visitor(client)
+            assert (await gone.ask(session="x"))[0] == 404
+            await gone.leave()
+
+    run(scenario)
+
+
+def test_the_avatar_changes_while_it_sings():
+    async def scenario():
+        async with serving() as (server, client):
+            visitor = Visitor(client)
+            await visitor.ask(input="demo", background="#00ff00")
+            await visitor.seen(20)
+            change = {"avatar": "kai", "background": "#ff0000", "style": 5}
+            async with client.patch(f"/sessions/{visitor.session}", json=change) as response:
+                assert response.status == 204
+            await visitor.seen(len(visitor.pictures) + 15)
+            corner = [p.to_ndarray(format="rgb24")[2, 2] for _, _, p in visitor.pictures]
+            assert corner[3][1] > 200
+            assert corner[-1][0] > 200
+            (session,) = server.sessions.live
+            assert session.performer.config.avatar == "kai"
+            assert session.line.stats.frames >= 35
+            await visitor.leave()
+
+    run(scenario)
+
+
+def test_a_page_that_says_goodbye_or_never_comes_leaves_its_place():
+    async def scenario():
+        async with serving() as (server, client):
+            visitor = Visitor(client)
+            await visitor.ask(input="demo")
+            await visitor.seen(3)
+            visitor.channel.send('{"bye": true}')
+            async with asyncio.timeout(10):
+                while len(server.sessions):
+                    await asyncio.sleep(0.05)
+            await visitor.leave()
+            never = Visitor(client)
+            await never.ask(input="microphone")
+            (session,) = server.sessions.live
+            assert server.sessions.overdue(session) is None
+            session.alone_since = session.began = -1e6
+            assert "at most 120 minutes" in server.sessions.overdue(session)
+            await never.leave()
+
+    run(scenario)
+
+
+# ---- everything that is not a page's request ----------------------------------------------------
+
+JSON = {"Content-Type": "application/json"}
+SDP = '{"type":"offer","sdp":"%s"}'
+TWO = r"m=audio\nm=video\n"
+BAD = [  # method, path, headers, body → status
+    ("GET", "/nothing", {}, b"", 404),
+    ("GET", "/../engine/avatar.py", {}, b"", 404),
+    ("GET", "/%2e%2e/engine/avatar.py", {}, b"", 404),
+    ("GET", "/avatars/..%2f..%2frun_live.png", {}, b"", 404),
+    ("GET", "/avatars/nobody.png", {}, b"", 404),
+    ("PUT", "/offer", {}, b"", 405),
+    ("POST", "/", {}, b"", 405),
+    ("POST", "/offer", {}, b"", 415),
+    ("POST", "/offer", {"Content-Type": "text/plain"}, b"{}", 415),
+    ("POST", "/offer", JSON, b"", 400),
+    ("POST", "/offer", JSON, b"[1]", 400),
+    ("POST", "/offer", JSON, b'{"type":', 400),
+    ("POST", "/offer", JSON, b"[" * 60_000, 400),
+    ("POST", "/offer", JSON, b'{"type":"answer","sdp":"x"}', 400),
+    ("POST", "/offer", JSON, b'{"type":"offer","sdp":7}', 400),
+    ("POST", "/offer", JSON, (SDP % "v=0").encode(), 400),
+    ("POST", "/offer", JSON, (SDP % TWO).encode(), 400),
+    ("POST", "/offer", JSON, (SDP % "\\u0000" * 99).encode(), 400),
+    ("POST", "/offer", JSON, (SDP % ("a=" + "x" * 1_000_000)).encode(), 413),
+    ("POST", "/offer", JSON, b'{"type":"offer","sdp":"","avatar":"../../etc"}', 400),
+    ("POST", "/offer", JSON, b'{"type":"offer","sdp":"","style":1e9}', 400),
+    ("POST", "/offer", JSON, b'{"type":"offer","sdp":"","style":true}', 400),
+    ("POST", "/offer", JSON, b'{"type":"offer","sdp":"","background":"url(x)"}', 400),
+    ("POST", "/offer", JSON, b'{"type":"offer","sdp":"","input":"file:///etc/passwd"}', 400),
+    ("POST", "/offer", JSON, b'{"type":"offer","sdp":"","input":"song"}', 400),
+    ("POST", "/offer", JSON, b'{"type":"offer","sdp":"","volume":11}', 400),
+    ("PATCH", "/sessions/x", JSON, b"{}", 404),
+    ("DELETE", "/sessions/x", {}, b"", 404),
+    ("POST", "/songs", {}, b"", 400),
+    ("POST", "/songs", {}, b"no song at all", 422),
+    ("POST", "/songs", {"Content-Length": str(2 << 30)}, None, 413),
+    ("POST", "/offer", {"Origin": "http://evil.example"}, b"{}", 403),
+    ("GET", "/config", {"Host": "evil.example"}, b"", 403),
+    ("GET", "/motion", {}, b"", 400),
+]
+
+
+def test_bad_requests_are_4xx_in_json_and_disturb_nobody():
+    async def scenario():
+        async with serving() as (server, client):
+            visitor = Visitor(client)
+            server._rates["offer"]._count = server._rates["song"]._count = 1000
+            server.sessions.capacity = 2
+            await visitor.ask(input="demo")
+            await visitor.seen(10)
+            for method, path, headers, body, status in BAD:
+                got, text = await raw(client, method, path, headers, body)
+                assert got == status, (method, path, body and body[:60], text)
+                assert text.startswith('{"error": "'), (path, text)
+                assert str(ROOT) not in text
+            stranger = Visitor(client)
+            assert (await stranger.ask(input="song", song="../../etc/passwd"))[0] == 422
+            await stranger.leave()
+            seen = len(visitor.pictures)
+            await visitor.seen(seen + 10)
+            assert len(server.sessions) == 1
+            await visitor.leave()
+
+    run(scenario)
+
+
+async def raw(client, method, path, headers, body):
+    """One request as it is, without a client's good manners; status and the answer's body."""
+    base = client._base_url
+    reader, writer = await asyncio.open_connection(base.host, base.port)
+    head = {"Host": f"{base.host}:{base.port}", "Connection": "close"}
+    if body:
+        head["Content-Length"] = str(len(body))
+    lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in (head | headers).items())]
+    writer.write("\r\n".join([*lines, "", ""]).encode() + (body or b"")[:200_000])
+    answer = await reader.read()
+    writer.close()
+    head, _, text = answer.partition(b"\r\n\r\n")
+    return int(head.split(b" ")[1]), text.decode()
+
+
+def test_too_many_requests_are_429_with_a_time_to_wait():
+    async def scenario():
+        async with serving() as (_, client):
+            statuses = []
+            for _ in range(40):
+                async with client.post("/offer", json={}) as response:
+                    statuses.append(response.status)
+            assert statuses[:30] == [400] * 30
+            assert statuses[-1] == 429
+            assert int(response.headers["Retry-After"]) >= 1
+
+    run(scenario)
+
+
+def test_with_a_token_nothing_is_told_without_it():
+    async def scenario():
+        async with serving(token="hush hush") as (_, client):
+            for method, path in (("GET", "/config"), ("POST", "/offer"), ("POST", "/songs"),
+                                 ("GET", "/metrics"), ("DELETE", "/sessions/x"),
+                                 ("POST", "/ticket"), ("GET", "/motion")):  # fmt: skip
+                async with client.request(method, path) as response:
+                    assert response.status == 401, path
+            async with client.post("/login", json={"token": "hush"}) as response:
+                assert response.status == 401
+            async with client.post("/login", json={"token": "hush hush"}) as response:
+                got = (await response.json())["pass"]
+            bearer = {"Authorization": f"Bearer {got}"}
+            for path in ("/config", "/metrics"):
+                async with client.get(path, headers=bearer) as response:
+                    assert response.status == 200
+            async with client.get("/") as response:
+                assert response.status == 200  # the page itself, which then asks for the token
+
+    run(scenario)
+
+
+def test_pages_carry_a_strict_policy_and_no_inline_script():
+    async def scenario():
+        async with serving() as (_, client):
+            for path in ("/", "/stage"):
+                async with client.get(path) as response:
+                    text, policy = await response.text(), response.headers
+                    assert "default-src 'none'" in policy["Content-Security-Policy"]
+                    assert "unsafe" not in policy["Content-Security-Policy"]
+                    assert policy["X-Content-Type-Options"] == "nosniff"
+                    assert "Access-Control-Allow-Origin" not in policy
+                    assert not re.search(r"<script(?![^>]* src=)|\son\w+=|style=", text)
+            async with client.get("/healthz") as response:
+                assert response.status == 200
+            async with client.get("/readyz") as response:
+                assert response.status == 200
+            async with client.get("/metrics") as response:
+                text = await response.text()
+            assert "cantar_sessions 0.0" in text
+            assert 'cantar_delay_seconds{quantile="0.95"}' in text
+
+    run(scenario)
+
+
+def test_a_port_that_is_taken_is_one_line_for_people():
+    async def scenario():
+        async with serving() as (_, client):
+            with pytest.raises(UserError, match=r"cannot serve at .*another port: --serve PORT"):
+                async with opened(ShowConfig(), Address(port=client._base_url.port)):
+                    raise AssertionError("never here")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_the_server_says_where_it_is_and_ends_when_asked(number, code, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "run_live.py"), "--serve", "0"], cwd=tmp_path,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={k: v for k, v in os.environ.items() if "DISPLAY" not in k},
+    )  # fmt: skip
+    line = process.stdout.readline()
+    assert re.fullmatch(r"Cantar sings at http://127\.0\.0\.1:\d+ \(Ctrl-C ends it\)\n", line)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (code, "", "")
