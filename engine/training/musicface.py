@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.metrics.mouth import MOUTH
+from engine.motion.blendshapes import ARKIT
 from engine.motion.musicface_net import Acted, Discriminator, MusicFace, MusicFaceConfig
 from engine.timeline import FRAME, HOP, MAX_LOOKAHEAD
 from engine.training.examples import frame_windows
@@ -86,10 +87,11 @@ class Lessons:
         return song["features"] if self.config.net.streams == 2 else song["mixed"][:, :, None]
 
     def shape_weights(self) -> np.ndarray:
-        """[52] 0.4 / deviation for the mouth's shapes, at most 8; 1 for the others."""
+        """0.4 / deviation for the mouth's shapes, at most 8; 1 for the others. In other face spaces
+        than the 52 nothing says which are the mouth's: all weigh so. [expression]"""
         some = np.concatenate([song["sung_face"][0, ::5] for song in self.songs[:60]])
         weights = np.ones(some.shape[1], np.float32)
-        mouth = list(MOUTH)
+        mouth = list(MOUTH if some.shape[1] == len(ARKIT) else range(some.shape[1]))
         weights[mouth] = np.minimum(8, 0.4 / (some[:, mouth].astype(np.float32).std(0) + 0.05))
         return weights
 
@@ -110,6 +112,8 @@ class Lessons:
 
     def _cut(self, rng: np.random.Generator, frames: int) -> tuple[np.ndarray, ...]:
         long_enough = [s for s in self.songs if s["sung_face"].shape[1] > frames + 2]
+        if not long_enough:
+            raise ValueError(f"no lesson is longer than {frames} frames: set fewer, or rollout=0")
         song = long_enough[rng.integers(len(long_enough))]
         variant = rng.integers(len(song["silent"]))
         kind = "rest" if song["silent"][variant] else "sung"
