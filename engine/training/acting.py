@@ -1,7 +1,8 @@
 """Songs into lessons: what the face hears (separated, in 5 variants) and what it should do.
 
 `python -m engine.training.acting --songs DIR --separator FILE.onnx --out CACHE` writes one npz per
-song, features as float16. Skips songs that are already there.
+song, features as float16. Skips songs that are already there. Recorded performances come instead
+with `--singing-head FOLDER` or `--singing-face FOLDER`, in their own face space.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +27,9 @@ from engine.timeline import FEATURE_HOP, FEATURE_RATE
 from engine.training.examples import band_power, mel_energy, spectra, stem_features
 from engine.training.mixing import Library, loudness, make_backing, reshape_sound
 from engine.training.performer import STYLES, Performance, perform
+from engine.training.readers.clip import BadCorpus, Clip
+from engine.training.readers.singing_face import SingingFace
+from engine.training.readers.singing_head import SingingHead
 from engine.training.truth import Truth, load_truth
 from kernels.graphs.opening import load_module
 
@@ -107,10 +112,37 @@ def write_lesson(path: Path, out: Path, seed: int, others: Library, net: Separat
     styles = rng.permutation(len(STYLES))[:TAKES]
     sung = [perform(truth, voice, int(style), rng) for style in styles]
     rests = [perform(unsung(truth), 0 * voice, int(style), rng) for style in styles]
+    _save(out, sound, silent, styles, _pack("sung", sung) | _pack("rest", rests))
+
+
+def write_recording(clip: Clip, out: Path, seed: int, net: SeparatorNet) -> None:
+    """One recorded performance as a lesson in its own face space, whole or not at all.
+
+    Heard in 4 variants: as recorded, with the accompaniment louder or quieter and in another room,
+    dry, and with its stems known. Without its voice it is not heard: nobody recorded that face.
+    """
+    rng = np.random.default_rng([seed, zlib.crc32(clip.name.encode())])
+    gain = 10 ** (rng.uniform(-14, 4) / 20)
+    voices = np.stack([clip.voice, reshape_sound(rng, clip.voice), clip.voice])
+    backings = np.stack([clip.backing, gain * clip.backing, 0 * clip.backing])
+    separated = heard(voices.astype(np.float32), backings.astype(np.float32), net)
+    known = heard(clip.voice[None], clip.backing[None], None)
+    sound = Heard(*(np.concatenate(sides) for sides in zip(separated, known, strict=True)))
+    takes: dict[str, np.ndarray] = {
+        "sung_face": clip.expression[None].astype(np.float16),
+        "sung_head": clip.head[None].astype(np.float32),
+        "sung_closing": clip.closing[None].astype(np.float16),
+    }
+    _save(out, sound, np.zeros(4, bool), np.array([clip.subject]), takes)
+
+
+def _save(
+    out: Path, sound: Heard, silent: np.ndarray, styles: np.ndarray, takes: dict[str, np.ndarray]
+) -> None:
     partial = out.with_suffix(".partial.npz")
     lesson = {name: x.astype(np.float16) for name, x in sound._asdict().items()}
-    lesson |= {"silent": silent, "styles": styles}
-    np.savez(partial, **(lesson | _pack("sung", sung) | _pack("rest", rests)))  # type: ignore[arg-type]
+    lesson |= {"silent": silent, "styles": styles, **takes}
+    np.savez(partial, **lesson)  # type: ignore[arg-type]
     os.replace(partial, out)
 
 
@@ -125,10 +157,35 @@ def _pack(name: str, takes: list[Performance]) -> dict[str, np.ndarray]:
     }
 
 
+def record(
+    corpus: SingingHead | SingingFace,
+    out: Path,
+    seed: int,
+    net: SeparatorNet,
+    part: int,
+    parts: int,
+) -> str:
+    """Every clip of a corpus (of this process's share) as a lesson; says how to train on them."""
+    out.mkdir(parents=True, exist_ok=True)
+    for number in range(part, len(corpus), parts):
+        target = out / f"{corpus.names[number]}.npz"
+        if not target.exists():
+            write_recording(corpus[number], target, seed, net)
+    return (
+        f"{len(corpus)} clips of {len(corpus.subjects)} singers in {out}; train with "
+        f"--set lessons={out} --set net.expression={corpus.expression} "
+        f"--set net.subjects={len(corpus.subjects)}"
+    )
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--songs", type=Path, required=True)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--songs", type=Path, help="songs that engine.training.songs made")
+    source.add_argument("--singing-head", type=Path, help="SingingHead, as published")
+    source.add_argument("--singing-face", type=Path, help="SingingFace, see its reader")
+    parser.add_argument("--split", default="train", help="of a recorded corpus")
     parser.add_argument("--hard", type=Path)
     parser.add_argument("--separator", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -138,6 +195,17 @@ def main() -> None:
     part, parts = map(int, args.part.split("/"))
     torch.set_num_threads(1)
     net = load_module(args.separator).module
+    if args.songs is None:
+        reader, folder = (
+            (SingingHead, args.singing_head)
+            if args.singing_head is not None
+            else (SingingFace, args.singing_face)
+        )
+        try:
+            print(record(reader(folder, args.split), args.out, args.seed, net, part, parts))
+        except BadCorpus as error:
+            parser.error(str(error))
+        return
     songs = sorted(args.songs.glob("song_*.flac"))
     backings = [
         soundfile.read(path, dtype="int16")[0][:, 1].copy()
