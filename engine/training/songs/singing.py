@@ -55,7 +55,8 @@ class Singer:
     bumps: dB of a fixed ripple of the spectrum, every 700 Hz or so, and `bump_phase` its place.
     tuned: 0…1, how much of drift and jitter pitch correction takes away. cracks: chance that a loud
     high note begins in the wrong register. diction: dB by which consonants are louder than spoken;
-    airy: 0…1, how much breath a line's last sound lets go of.
+    airy: 0…1, how much breath a line's last sound lets go of. air: dB that vowels have above
+    3.5 kHz at least, beside what they have just below: formant synthesisers fall silent there.
     """
 
     warp: float
@@ -76,6 +77,7 @@ class Singer:
     cracks: float = 0.0
     diction: float = 0.0
     airy: float = 0.0
+    air: float = -60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,12 +272,23 @@ def _ornaments(rng: Rng, notes: list[Note], singer: Singer, times: np.ndarray) -
     return gaussian_filter1d(bent, 1.5)
 
 
-def _source(rng: Rng, speech: Speech, segment: _Segment, times: np.ndarray) -> F64:
+def _sounding(phone: Phone, level: F64) -> Phone:
+    """The part of a vowel within 12 dB of its loudest frame of log power `level`; its engine may
+    count the closure of the next stop as the vowel's."""
+    first = int(phone.start / FRAME)
+    inside = level[first : int(phone.end / FRAME) + 1]
+    loud = np.flatnonzero(inside > inside.max(initial=-np.inf) - 12 * _NEPERS)
+    if len(loud) < 4:
+        return phone
+    start, end = (first + loud[0]) * FRAME, (first + loud[-1] + 1) * FRAME
+    return Phone(phone.label, max(phone.start, start), min(phone.end, end))
+
+
+def _source(rng: Rng, phone: Phone, segment: _Segment, times: np.ndarray) -> F64:
     """Where in the speech (s) each of a segment's song `times` comes from.
 
     A held vowel keeps its first and last 70 ms and lingers in the middle with a slow wander.
     """
-    phone = speech.phones[segment.phone]
     spoken, sung = phone.end - phone.start, segment.end - segment.start
     past = times - segment.start
     if not segment.nucleus or sung <= spoken:
@@ -325,6 +338,16 @@ def _colour(singer: Singer, force: float, rate: int, bins: int) -> tuple[F64, F6
 
 
 _NEPERS = np.log(10) / 10  # of power, a decibel
+
+
+def _brighten(envelope: F64, voiced: np.ndarray, air: float, rate: int) -> None:
+    """Raise log power [frames, bins] above 3.5 kHz to what `air` dB leave of 2.5–3.5 kHz."""
+    frequency = np.linspace(0, rate / 2, envelope.shape[1])
+    low, high = np.searchsorted(frequency, [2500, 3500])
+    beside = np.log(np.exp(envelope[:, low:high]).mean(1) + 1e-16)
+    fall = _NEPERS * (air - 6 * np.log2(frequency[high:] / 3500))
+    least = np.where(voiced, beside, -np.inf)[:, None] + fall
+    envelope[:, high:] = np.maximum(envelope[:, high:], least)
 
 
 def _creak(rng: Rng, singer: Singer, score: Syllables, times: np.ndarray, pitch: F64) -> F64:
@@ -422,10 +445,13 @@ def sing(
     source = np.full(frames, -1.0)
     voiced = np.zeros(frames, bool)
     steady = np.zeros(frames, bool)
+    level = np.log(np.exp(parts.envelope).mean(1))
     for segment in segments:
         inside = (times >= segment.start) & (times < segment.end)
-        source[inside] = _source(rng, speech, segment, times[inside])
-        voiced[inside] = is_voiced(phones[segment.phone].label)
+        phone = phones[segment.phone]
+        whole = _sounding(phone, level) if segment.nucleus else phone
+        source[inside] = _source(rng, whole, segment, times[inside])
+        voiced[inside] = is_voiced(phone.label)
         steady[inside] = segment.nucleus
     said = source >= 0
     at = np.clip(source[said] / FRAME, 0, len(parts.pitch) - 1.001)
@@ -442,6 +468,7 @@ def sing(
     colour, octaves = _colour(singer, force, rate, bins)
     sway = _NEPERS * gaussian_filter1d(rng.normal(0, 8, frames), 30)  # dB per octave, slow
     envelope += 2 * np.log(gain)[:, None] + colour + sway[:, None] * octaves * voiced[:, None]
+    _brighten(envelope, voiced, singer.air, rate)
     aperiodicity[steady] *= 1.0 - 0.5 * min(1.0, force + 0.1)  # a full tone is clean
     airy = singer.breathiness * (1.6 - 1.2 * force) * (0.3 + 0.7 * octaves / octaves[-1])
     ending = singer.airy * np.clip((times - segments[-1].end + 0.12) / 0.12, 0, 1)

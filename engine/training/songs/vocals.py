@@ -155,6 +155,7 @@ def _choose_singer(rng: Rng, warp: tuple[float, float], falsetto: bool) -> Singe
         cracks=now_and_then(0.15, 0.05, 0.2),
         diction=float(rng.uniform(-5, 4)),
         airy=now_and_then(0.4, 0.1, 0.8),
+        air=float(rng.uniform(-24, -6)),
     )
 
 
