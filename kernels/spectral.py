@@ -1,4 +1,4 @@
-"""Hot loops of hearing: FIR decimation, framed power spectra, band sums, cepstra.
+"""Hot loops of hearing: FIR decimation, framed power spectra, band sums, running views, cepstra.
 
 Each numba function has a plain numpy twin of the same name with `_plain`; tests hold them together.
 Everything is float32 in and out; each output element is computed alone, in one fixed order, so that
@@ -125,6 +125,56 @@ def band_sums(power: F32, bank: F32, lows: I32, highs: I32) -> F32:
 def band_sums_plain(power: F32, bank: F32) -> F32:
     """Twin of `band_sums` for many frames: [..., bins] → [..., bands]."""
     return (power @ bank.T).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def running_views(
+    power: F32, hops: F32, level: F32, means: F32, floor: float, memory: float
+) -> tuple[F32, F32, F32, F32]:
+    """Band powers [T, B, bands] in dB, against the running loudness and each band's running mean.
+
+    hops, level: [B], means: [B, bands], of the hops before. Returns views [T, B, 2, bands] and the
+    three running values after them.
+    """
+    steps, batch, bands = power.shape
+    views = np.empty((steps, batch, 2, bands), np.float32)
+    hops, level, means = hops.copy(), level.copy(), means.copy()
+    floor32, ten = np.float32(floor), np.float32(10.0)
+    decibels = np.empty(bands, np.float32)
+    for t in range(steps):
+        for b in range(batch):
+            total = np.float32(0.0)
+            for k in range(bands):
+                total += power[t, b, k]
+                decibels[k] = ten * np.log10(power[t, b, k] + floor32)
+            hops[b] = min(hops[b] + np.float32(1.0), np.float32(memory))
+            share = np.float32(1.0) / hops[b]
+            level[b] += share * (total / np.float32(bands) - level[b])
+            loudness = ten * np.log10(level[b] + floor32)
+            for k in range(bands):
+                means[b, k] += share * (decibels[k] - means[b, k])
+                loud = (decibels[k] - loudness + np.float32(20.0)) / np.float32(20.0)
+                fresh = (decibels[k] - means[b, k]) / np.float32(12.0)
+                views[t, b, 0, k] = min(max(loud, np.float32(-2.5)), np.float32(2.5))
+                views[t, b, 1, k] = min(max(fresh, np.float32(-3.0)), np.float32(3.0))
+    return views, hops, level, means
+
+
+def running_views_plain(
+    power: F32, hops: F32, level: F32, means: F32, floor: float, memory: float
+) -> tuple[F32, F32, F32, F32]:
+    """Twin of `running_views`."""
+    views = np.empty((*power.shape[:2], 2, power.shape[2]), np.float32)
+    for t, now in enumerate(power):
+        decibels = 10 * np.log10(now + np.float32(floor))
+        hops = np.minimum(hops + 1, np.float32(memory))
+        share = 1 / hops
+        level = level + share * (now.mean(axis=1) - level)
+        means = means + share[:, None] * (decibels - means)
+        loudness = 10 * np.log10(level + np.float32(floor))
+        views[t, :, 0] = np.clip((decibels - loudness[:, None] + 20) / 20, -2.5, 2.5)
+        views[t, :, 1] = np.clip((decibels - means) / 12, -3, 3)
+    return views, hops, level, means
 
 
 @njit(cache=True, nogil=True)

@@ -9,13 +9,12 @@ import numpy as np
 from engine.hearing.stft import BINS, LENGTH
 from engine.signals import F32
 from engine.timeline import FEATURE_RATE
-from kernels.spectral import band_edges
+from kernels.spectral import band_edges, running_views
 
 LINEAR, ERB = 64, 32
 BANDS = LINEAR + ERB
-VIEWS = 2  # each band relative to the running loudness, and to its own running mean
-FLOOR = np.float32(1e-7)  # power: about -70 dBFS
-MEMORY = np.float32(300)  # hops (3 s) that a running mean remembers
+FLOOR = 1e-7  # power: about -70 dBFS
+MEMORY = 300.0  # hops (3 s) that a running mean remembers
 
 
 def band_bank() -> F32:
@@ -46,7 +45,8 @@ class BandState(NamedTuple):
 
 
 class BandViews:
-    """Band powers [T, B, 96] → network input [T, B, 2, 96], each hop seen against its past only."""
+    """Band powers [T, B, 96] → network input [T, B, 2, 96]: each band against the running loudness,
+    and against its own running mean; both of the past only."""
 
     def initial_state(self, batch: int = 1) -> BandState:
         """Nothing heard yet."""
@@ -57,15 +57,7 @@ class BandViews:
         )
 
     def __call__(self, x: F32, state: BandState) -> tuple[F32, BandState]:
-        views = np.empty((*x.shape[:2], VIEWS, BANDS), np.float32)
-        hops, level, means = state
-        for k, power in enumerate(x):
-            decibels = 10 * np.log10(power + FLOOR)
-            hops = np.minimum(hops + 1, MEMORY)
-            share = 1 / hops
-            level = level + share * (power.mean(axis=1) - level)
-            means = means + share[:, None] * (decibels - means)
-            loudness = 10 * np.log10(level + FLOOR)
-            views[k, :, 0] = np.clip((decibels - loudness[:, None] + 20) / 20, -2.5, 2.5)
-            views[k, :, 1] = np.clip((decibels - means) / 12, -3, 3)
+        views, hops, level, means = running_views(
+            x, state.hops, state.level, state.means, FLOOR, MEMORY
+        )
         return views, BandState(hops, level, means)

@@ -16,15 +16,17 @@ from kernels.spectral import (
     decimate_plain,
     mel_power,
     mel_power_plain,
+    running_views,
+    running_views_plain,
 )
 
 
 @pytest.fixture
 def noise() -> np.ndarray:
-    return np.random.default_rng(0).normal(0, 0.3, 8000).astype(np.float32)
+    return np.random.default_rng(0).normal(0, 0.3, 12000).astype(np.float32)
 
 
-@pytest.mark.parametrize("first", [120, 121, 122, 7999, 9000])
+@pytest.mark.parametrize("first", [120, 121, 122, 7999, 13000])
 def test_decimate(noise: np.ndarray, first: int) -> None:
     taps = Decimator().taps
     assert len(taps) == TAPS
@@ -44,6 +46,16 @@ def test_band_sums(noise: np.ndarray) -> None:
     power = noise[: bands.BANK.shape[1]] ** 2
     fast = band_sums(power, bands.BANK, bands.LOWS, bands.HIGHS)
     np.testing.assert_allclose(fast, band_sums_plain(power, bands.BANK), rtol=1e-5, atol=1e-7)
+
+
+def test_running_views(noise: np.ndarray) -> None:
+    power = noise[: 60 * 2 * bands.BANDS].reshape(60, 2, bands.BANDS) ** 2
+    before = bands.BandViews().initial_state(2)
+    fast = running_views(power, *before, bands.FLOOR, bands.MEMORY)
+    plain = running_views_plain(power, *before, bands.FLOOR, bands.MEMORY)
+    for one, other in zip(fast, plain, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4, rtol=1e-5)
+    assert not before.means.any()  # the old state stays valid
 
 
 def test_cepstra(noise: np.ndarray) -> None:
