@@ -39,7 +39,7 @@ from streaming.meters import ShowCollector
 from streaming.motionsocket import Motions
 from streaming.ports import Source, UserError
 from streaming.schemes import open_source
-from streaming.sessions import Refused, Sessions, Wish
+from streaming.sessions import Refused, Sessions, Wings, Wish
 from streaming.songs import Songs, TooLarge
 from streaming.tuning import keep_to_ports, set_bitrates
 from streaming.webrtc import BadOffer
@@ -120,11 +120,13 @@ class Address:
 class Server:
     """The application. `opened` is set when the first singer is ready."""
 
-    def __init__(self, config: ShowConfig, token: str | None = None) -> None:
+    def __init__(
+        self, config: ShowConfig, token: str | None = None, wings: Wings | None = None
+    ) -> None:
         self.config = config
         self.gate = Gate(token, time.time)
         self.songs = Songs(config.web.upload_mb)
-        self.sessions = Sessions(config, open_song=self._open_song)
+        self.sessions = Sessions(config, open_song=self._open_song, wings=wings)
         self.motions = Motions(config)
         self.opened = asyncio.Event()
         self.denied = 0
@@ -402,17 +404,20 @@ def serve(config: ShowConfig, address: Address, say: Callable[[str], None] = pri
 
 
 @asynccontextmanager
-async def opened(config: ShowConfig, address: Address) -> AsyncIterator[tuple[Server, Address]]:
+async def opened(
+    config: ShowConfig, address: Address, wings: Wings | None = None
+) -> AsyncIterator[tuple[Server, Address]]:
     """A server that answers at once (the first show waits until a singer is loaded), and where.
 
-    Port 0 picks a free one. Raises UserError for a port or a certificate that cannot be used.
+    Port 0 picks a free one. wings: where its singers come from, if not `prepare`d here.
+    Raises UserError for a port or a certificate that cannot be used.
     """
     tls = address.tls()
     set_bitrates(config.web.kbps, config.web.kbps_least, config.web.kbps_most)
     ports = config.web.port_range()
     if ports is not None:
         keep_to_ports(asyncio.get_running_loop(), *ports)
-    server = Server(config, address.token)
+    server = Server(config, address.token, wings)
     runner = web.AppRunner(server.app(), access_log=None, keepalive_timeout=IDLE_S)
     await runner.setup()
     try:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -48,14 +49,15 @@ class Browser:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        self._open = ExitStack()
         try:
-            self._socket = connect(self._page(), max_size=None)
+            self._socket = self._open.enter_context(connect(self._page(), max_size=None))
         except BaseException:
             self._process.kill()
             self._process.wait()
             raise
         self._asked = 0
-        for domain in ("Page", "Runtime", "Log", "Network"):
+        for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
     def _page(self) -> str:
@@ -90,6 +92,10 @@ class Browser:
             entry = message["params"]["entry"]
             if entry["level"] == "error":
                 self.errors.append(f"{entry['text']} {entry.get('url', '')}")
+
+    def prepare(self, script: str) -> None:
+        """Run this before any script of the pages that are opened from now on."""
+        self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
 
     def open(self, url: str) -> None:
         """Go to a page."""
@@ -142,7 +148,7 @@ class Browser:
         except Exception:  # it is to be gone, whatever it says
             self._process.kill()
             self._process.wait()
-        self._socket.close()
+        self._open.close()
 
     def __enter__(self) -> Browser:
         return self

@@ -1,0 +1,48 @@
+"""The server in a thread of its own, for tests whose client is a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from streaming.line import ShowConfig
+from streaming.server import Address, Server, opened
+from streaming.sessions import Wings
+
+LOADING_S = 60.0  # that a singer may take to load
+
+
+class Served(NamedTuple):
+    """A server that is ready. Only `url` is for other threads; look at the rest, touch nothing."""
+
+    url: str
+    server: Server
+
+
+@contextmanager
+def serving(
+    config: ShowConfig, wings: Wings | None = None, token: str | None = None
+) -> Iterator[Served]:
+    """Serve on a free port of loopback until the block ends."""
+    found: list[Served] = []
+    there, over = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with opened(config, Address(port=0, token=token), wings) as (server, address):
+            await asyncio.wait_for(server.opened.wait(), LOADING_S)
+            found.append(Served(address.url, server))
+            there.set()
+            while not over.is_set():
+                await asyncio.sleep(0.05)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    try:
+        assert there.wait(LOADING_S), "the server did not come up"
+        yield found[0]
+    finally:
+        over.set()
+        thread.join(30)
