@@ -34,7 +34,7 @@ KEEP_FRAME = """(() => {  // which frame of the show is due, as the page is told
   };
 })()"""
 
-WATCH = """(() => {  // every picture shown: the frame that was due, its stamp, how open the mouth is
+WATCH = """(() => {  // every picture shown: the frame then due, its stamp, how open the mouth is
   const video = document.getElementById('video'), canvas = document.createElement('canvas');
   const paint = canvas.getContext('2d', {willReadFrequently: true}), [w, h] = [64, 44];
   window.seen = [];
