@@ -175,7 +175,7 @@ function record() {
 
 function recording(on) {
   $("record").setAttribute("aria-pressed", on);
-  $("recordWord").textContent = on ? "press to save" : "as a video";
+  $("recordWord").textContent = on ? "press to save" : "a video";
   $("clock").classList.toggle("recording", on);
 }
 
