@@ -7,11 +7,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
 OPSET = 18
+SMALL = 1024  # numbers; less is not worth halving
 
 
 def names_of(tree: Any, prefix: str) -> list[str]:
@@ -53,12 +55,17 @@ class Flat(nn.Module):
 
 
 def export(
-    module: nn.Module, examples: dict[str, Tensor], path: Path, config: dict[str, Any]
+    module: nn.Module,
+    examples: dict[str, Tensor],
+    path: Path,
+    config: dict[str, Any],
+    half: bool = False,
 ) -> None:
     """Write `module` for batch 1 and one step.
 
     examples: one tensor per input port, by name. config: what `Module.from_config` rebuilds it
     from. Weights become initialisers under their own names, so the file is also the checkpoint.
+    half: store them in float16, half the size; backends still compute in float32.
     """
     flat = Flat(module).eval()
     with torch.no_grad():
@@ -80,11 +87,30 @@ def export(
         )
     model = onnx.load(str(path))
     _strip_prefix(model, "module.")
+    if half:
+        _halve(model)
     kind = type(module)
     cantar = {"module": f"{kind.__module__}:{kind.__qualname__}", "config": config}
     onnx.helper.set_model_props(model, {"cantar": json.dumps(cantar)})
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
+
+
+def _halve(model: onnx.ModelProto) -> None:
+    """Store large weights in float16, under their names, and widen them before use."""
+    graph = model.graph
+    for tensor in graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < SMALL:
+            continue
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), tensor.name))
+        wide = f"{tensor.name}.wide"
+        for node in graph.node:
+            for index, name in enumerate(node.input):
+                if name == tensor.name:
+                    node.input[index] = wide
+        cast = onnx.helper.make_node("Cast", [tensor.name], [wide], to=onnx.TensorProto.FLOAT)
+        graph.node.insert(0, cast)
 
 
 def _strip_prefix(model: onnx.ModelProto, prefix: str) -> None:

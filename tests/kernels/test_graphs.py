@@ -91,6 +91,26 @@ def test_the_file_is_the_checkpoint(exported: dict) -> None:
                 torch.testing.assert_close(again[key], value, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("backend", ["eager", "onnxruntime", "openvino"])
+def test_weights_stored_in_half_are_computed_in_full(
+    exported: dict, tmp_path: Path, backend: str
+) -> None:
+    """Half the size; the answers are those of the rounded weights, to float32's precision."""
+    path, module = exported["separator"]
+    rounded = SeparatorNet(module.config).eval()
+    rounded.load_state_dict(
+        {k: v.half().float() if v.numel() >= 1024 else v for k, v in module.state_dict().items()}
+    )
+    views = torch.randn(1, 1, 2, 96, generator=torch.Generator().manual_seed(3))
+    export(module, {"views": views}, tmp_path / "half.onnx", asdict(module.config), half=True)
+    assert (tmp_path / "half.onnx").stat().st_size < 0.6 * path.stat().st_size
+    part = Compiled(tmp_path / "half.onnx", backend)
+    answer, _ = part({"views": views.numpy()}, part.initial_state())
+    with torch.no_grad():
+        expected, _ = rounded(views, rounded.initial_state(1))
+    np.testing.assert_allclose(answer["bands"], expected.bands.numpy(), atol=2e-5)
+
+
 def test_auto_prefers_a_compiled_backend(exported: dict) -> None:
     assert open_graph(exported["separator"][0]).backend in ("tensorrt", "openvino")
 
