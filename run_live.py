@@ -27,8 +27,8 @@ if TYPE_CHECKING:  # nothing heavy is imported before it is needed: --help answe
     from streaming.schemes import SinkFormat
 
 LIVE_OUTPUTS = ("camera", "preview")  # what only makes sense at the pace of the clock
-RENDERERS_BUILT = ("puppet",)
-RENDERERS_PLANNED = ("head", "neural", "portrait")
+RENDERERS_BUILT = ("auto", "head", "puppet")
+RENDERERS_PLANNED = ("neural", "portrait")
 COMMANDS = ("doctor", "calibrate")
 INTERRUPTED = 128  # + the number of the signal is the exit code, as in a shell
 TELL_EVERY = 15  # frames between two movements of the progress bar
@@ -53,7 +53,7 @@ OPTIONS = (
     Option("--backing", "FILE", "the accompaniment alone; needs --voice"),
     Option("--output", "WHERE", "where it goes (see below); may be repeated", many=True),
     Option("--avatar", "NAME", "who sings: a name (--list-avatars) or a folder", "avatar"),
-    Option("--renderer", "NAME", "how it is drawn: puppet", "renderer.name"),
+    Option("--renderer", "NAME", "how it is drawn: head, puppet, or auto", "renderer.name"),
     Option("--size", "WxH", "size of the pictures in pixels, such as 1280x720"),
     Option("--framing", "face|bust", "how much of the avatar is seen", "renderer.framing"),
     Option("--mirror", None, "as in a mirror", "renderer.mirror"),
@@ -203,7 +203,10 @@ def _config(args: argparse.Namespace) -> ShowConfig:
         check_lookahead(config.lookahead)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    load_identity(config.avatar)
+    identity = load_identity(config.avatar)
+    if name not in ("auto", *identity.renderers):
+        there = ", ".join(identity.renderers)
+        raise UsageError(f"avatar {identity.name} has no {name}; its renderers are {there}")
     return config
 
 

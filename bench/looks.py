@@ -1,4 +1,4 @@
-"""Contact sheet of a puppet: what it looks like at the poses and mouths that matter.
+"""Contact sheet of an avatar: what it looks like at the poses and mouths that matter.
 
 python -m bench.looks --avatar lumi --out docs/looks
 """
@@ -14,11 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.avatar import RendererConfig
+from engine.avatar import AvatarConfig, RendererConfig, open_renderer
 from engine.motion.blendshapes import INDEX
 from engine.motion.secondary import Secondary
-from engine.rendering.identity import load_identity
-from engine.rendering.puppet import Puppet
 from engine.signals import Motion
 
 REST = {"mouthSmileLeft": 0.25, "mouthSmileRight": 0.25}
@@ -103,12 +101,12 @@ def settled(look: Look) -> Motion:
 
 def sheet(avatar: str, config: RendererConfig, columns: int, only: str = "") -> NDArray[np.uint8]:
     """Labelled grid of all looks, RGB."""
-    puppet = Puppet(load_identity(avatar), config)
+    renderer = open_renderer(AvatarConfig(avatar=avatar, renderer=config))
     tiles = []
     for name, look in LOOKS.items():
         if only and name not in only.split(","):
             continue
-        tile = np.ascontiguousarray(puppet.draw(settled(look)).rgba[..., :3])
+        tile = np.ascontiguousarray(renderer.draw(settled(look)).rgba[..., :3])
         for ink, width in (((20, 12, 40), 3), ((255, 255, 255), 1)):
             place = (8, config.height - 10)
             cv2.putText(tile, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, ink, width, cv2.LINE_AA)

@@ -33,13 +33,14 @@ REALIGN = int(np.lcm(FRAME, HOP))  # 4,800 samples: hops and frames both begin h
 class RendererConfig:
     """How pictures are drawn.
 
-    name: `puppet` (later: head, neural, portrait). width, height: pixels.
+    name: `head`, `puppet`, or `auto`: the first that the identity lists (later: neural, portrait).
+    width, height: pixels.
     framing: `bust` shows the shoulders, `face` fills the picture with the face.
     background: `transparent`, `scene` (the identity's own), or a colour as `#rrggbb`.
     backend: for renderers that run a network.
     """
 
-    name: str = "puppet"
+    name: str = "auto"
     width: int = 512
     height: int = 512
     framing: Literal["bust", "face"] = "bust"
@@ -82,11 +83,18 @@ class Renderer(Protocol):
 def open_renderer(config: AvatarConfig) -> Renderer:
     """The renderer that the configuration names. Raises ValueError for one that does not exist."""
     identity = load_identity(config.avatar)
-    if config.renderer.name != "puppet":
-        raise ValueError(f"renderer {config.renderer.name!r} is not built yet; there is puppet")
-    from engine.rendering.puppet import Puppet
+    name = config.renderer.name
+    if name == "auto":
+        name = identity.renderers[0]
+    if name == "head":
+        from engine.rendering.head import Head
 
-    return Puppet(identity, config.renderer)
+        return Head(identity, config.renderer)
+    if name == "puppet":
+        from engine.rendering.puppet import Puppet
+
+        return Puppet(identity, config.renderer)
+    raise ValueError(f"renderer {name!r} is not built yet; there are head and puppet")
 
 
 class AvatarState(NamedTuple):

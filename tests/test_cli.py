@@ -66,7 +66,10 @@ MISTAKES = [
     (["--avatar", "lumj"], "did you mean lumi?"),
     (["--renderer", "pupet"], "unknown renderer pupet; did you mean puppet?"),
     (["--renderer", "neural"], "renderer neural is not built yet"),
-    (["--renderer", "head"], "renderer head is not built yet"),
+    (
+        ["--avatar", "lumi", "--renderer", "head"],
+        "avatar lumi has no head; its renderers are puppet",
+    ),
     (["--renderer", "portrait"], "renderer portrait is not built yet"),
     (["--size", "512"], "expected WIDTHxHEIGHT"),
     (["--size", "ax5"], "expected WIDTHxHEIGHT"),

@@ -1,0 +1,241 @@
+"""The head: a three-dimensional singer, drawn by a rasteriser on one processor core."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.avatar import RendererConfig
+from engine.rendering.head.hair import HairPoser, Laid
+from engine.rendering.head.light import (
+    AMBIENT,
+    COLOURS,
+    DIRECTIONS,
+    LightCamera,
+    film,
+    surface,
+)
+from engine.rendering.head.rig import Posed, Poser, Rig, read_rig, read_texture
+from engine.rendering.identity import Identity
+from engine.rendering.puppet.stage import Stage
+from engine.signals import U8, Motion, Picture
+from kernels.deform import carry, project
+from kernels.developing import finish, resolve, strokes
+from kernels.lighting import illuminate, illuminate_strands, unshadowed
+from kernels.raster import cover, cover_ribbons, nearness
+
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+
+DISTANCE = 1.35  # metres from the camera to the neck's axis
+
+
+class Framing(NamedTuple):
+    """tall: metres over the picture's height. foot: y at its lower edge. wide: metres that a narrow
+    picture must still show; it then shows more above the head."""
+
+    tall: float
+    foot: float
+    wide: float
+
+
+FRAMINGS = {"bust": Framing(0.420, -0.262, 0.34), "face": Framing(0.30, -0.150, 0.25)}
+SHADOW_BIAS = 0.006  # metres
+BACK = -0.15  # hair that faces away more than this, above LOW, is behind the head
+LOW = -0.02  # metres
+TEXELS = 1.5  # of texture for each pixel of the face
+
+
+class Head:
+    """Draws motions as a lit head, neck and shoulders.
+
+    identity: one whose renderers include `head`. config: size, framing, background, mirror.
+    Raises ValueError for an identity without a head, a bad config or a broken asset. One Head
+    serves one thread; its pictures do not depend on what was drawn before.
+    """
+
+    def __init__(self, identity: Identity, config: RendererConfig) -> None:
+        if "head" not in identity.renderers:
+            raise ValueError(
+                f"identity {identity.name!r} has no head; its renderers are "
+                f"{', '.join(identity.renderers)}"
+            )
+        self.identity, self.config = identity, config
+        stage = Stage(config, identity.palette)
+        stage.open()
+        self.backdrop = stage.close()
+        if config.mirror:
+            self.backdrop = np.ascontiguousarray(self.backdrop[:, ::-1])
+        self.rig = rig = read_rig(identity.folder)
+        self.camera = self._camera()
+        self.texture, self.corners = self._texture()
+        self.poser, self.hair = Poser(rig), HairPoser(rig.hair)
+        self.tone = film(exposure=rig.look.get("exposure", 1.0))
+        self.surfaces = [surface(name) for name in rig.parts]
+        self.light = LightCamera()
+        self.light_frame = self.light.frame()
+        self._buffers()
+
+    def draw(self, motion: Motion) -> Picture:
+        """Draw one motion: [H, W, 4] uint8 RGBA, straight alpha. Pure."""
+        posed = self.poser.pose(motion)
+        laid = self.hair.lay(motion, posed.spine[-1])
+        self._shade(posed, laid)
+        self._rasterise(posed, laid)
+        rgba = np.empty((self.config.height, self.config.width, 4), np.uint8)
+        finish(self.painted, self.backdrop, rgba)
+        if self.config.mirror:
+            rgba = np.ascontiguousarray(rgba.view(np.uint32)[:, ::-1]).view(np.uint8)
+        return Picture(motion.frame, rgba)
+
+    # ---- what is made once ----------------------------------------------------------------------
+
+    def _camera(self) -> F32:
+        """[6] as `kernels.deform.project` takes it."""
+        framing, config = FRAMINGS[self.config.framing], self.config
+        scale = min(config.height / framing.tall, config.width / framing.wide)  # pixels per metre
+        middle = framing.foot + 0.5 * framing.tall
+        row = config.height - scale * (middle - framing.foot)
+        eye_z = DISTANCE
+        focal = scale * (DISTANCE - 0.09)
+        return np.array([focal, config.width / 2, row, 0.0, middle, eye_z], np.float32)
+
+    def _texture(self) -> tuple[U8, F32]:
+        """The texture at the size this picture needs, and the triangles' corners in its texels."""
+        pixels_per_metre = float(self.camera[0]) / (DISTANCE - 0.09)
+        stored = float(self.rig.look["texels_per_metre"])
+        scale = min(1.0, TEXELS * pixels_per_metre / stored)
+        texture = read_texture(self.identity.folder, scale)
+        corners = self.rig.corners * np.float32(scale) - np.float32(0.5)
+        return texture, np.ascontiguousarray(corners)
+
+    def _buffers(self) -> None:
+        rig, (height, width) = self.rig, (self.config.height, self.config.width)
+        vertices, hairs = len(rig.along), rig.hair.points.shape[0] * rig.hair.points.shape[1]
+        self.nearest = np.empty((4 * height, width), np.float32)
+        self.seen = np.empty((4 * height, width), np.int32)
+        self.strands = np.empty((4 * height, width, 3), np.float32)
+        self.painted = np.empty((height, width, 4), np.float32)
+        self.picture = np.empty((vertices, 3), np.float32)
+        self.diffuse, self.specular = np.empty((2, vertices, 3), np.float32)
+        self.free = np.ones(vertices, np.float32)
+        self.hair_picture = np.empty((2 * hairs, 3), np.float32)
+        self.hair_light = np.empty((hairs, 3), np.float32)
+        self.hair_free = np.empty(hairs, np.float32)
+        self.depth = np.empty((self.light.size, self.light.size), np.float32)
+        self.ribbons = int((~rig.hair.strand).sum())  # single hairs come after them
+        self.low = rig.hair.points[..., 1] < LOW
+        self.low[::2] = False  # what hangs behind the neck is seen dimly: half will do
+        hair = rig.hair
+        self.hair_flat = (
+            np.ascontiguousarray(hair.open_.reshape(-1)),
+            np.ascontiguousarray(np.repeat(hair.shift, hair.points.shape[1])),
+            np.ascontiguousarray(hair.tint.reshape(-1, 3)),
+        )
+        self.shine = np.array(rig.look["hair_shine"], np.float32)
+        self.casters = _casters(rig)
+
+    # ---- what is made for every picture ---------------------------------------------------------
+
+    def _shade(self, posed: Posed, laid: Laid) -> None:
+        eye = self.camera[3:6]
+        self.depth.fill(0.0)
+        seen, seen_hair = self.picture, self.hair_picture
+        carry(posed.points, self.light_frame, seen)
+        carry(laid.edges, self.light_frame, seen_hair)
+        nearness(seen, self.casters[0], self.depth)
+        nearness(seen_hair, self.casters[1], self.depth)
+        reach = 1.9
+        unshadowed(seen, self.depth, SHADOW_BIAS, reach, self.free)
+        unshadowed(
+            np.ascontiguousarray(seen_hair[::2]), self.depth, 2 * SHADOW_BIAS, reach, self.hair_free
+        )
+        for name, first, last, look in zip(
+            self.rig.parts, self.rig.ends[:-1], self.rig.ends[1:], self.surfaces, strict=True
+        ):
+            part = slice(first, last)
+            del name
+            illuminate(
+                posed.points[part], posed.normals[part], self.free[part], eye, DIRECTIONS,
+                COLOURS, AMBIENT, look, self.diffuse[part], self.specular[part],
+            )  # fmt: skip
+        open_, shift, tint = self.hair_flat
+        illuminate_strands(
+            laid.points, laid.tangents, laid.normals, self.hair_free, open_, shift, tint, eye,
+            DIRECTIONS, COLOURS, AMBIENT, self.shine, self.hair_light,
+        )  # fmt: skip
+
+    def _rasterise(self, posed: Posed, laid: Laid) -> None:
+        rig = self.rig
+        self.nearest.fill(0.0)
+        self.seen.fill(-1)
+        project(posed.points, self.camera, self.picture)
+        cover(self.picture, rig.triangles, True, self.nearest, self.seen)
+        ribbons = self._ribbons(laid)
+        resolve(
+            self.picture, rig.triangles, self.corners, rig.triangle_part, self.diffuse,
+            self.specular, self.texture, self.tone, self.nearest, self.seen, self.strands,
+            self.painted,
+        )  # fmt: skip
+        self._strokes(ribbons)
+
+    def _ribbons(self, laid: Laid) -> F32:
+        """Enter the hair; returns its colours [R, K, 3] on the picture's scale."""
+        hair = self.rig.hair
+        count, points = hair.width.shape
+        inks = self._developed(self.hair_light).reshape(count, points, 3)
+        project(laid.edges, self.camera, self.hair_picture)
+        picture = self.hair_picture.reshape(count, points, 2, 3)
+        order = np.argsort(-picture[: self.ribbons, points // 2, 0, 2]).astype(np.int32)
+        facing = laid.normals[:, 2].reshape(count, points) > BACK
+        cover_ribbons(
+            picture, inks, (facing | self.low).astype(np.uint8), hair.kind, order,
+            self.rig.pattern, self.nearest, self.seen, self.strands,
+        )  # fmt: skip
+        return inks
+
+    def _developed(self, light: F32) -> F32:
+        """Linear light as display values 0 … 255, by the film."""
+        last = len(self.tone) - 1
+        step = np.minimum(np.sqrt(np.maximum(light, 0.0)) * np.float32(last / 2), last)
+        return np.take(self.tone, step.astype(np.int32)).astype(np.float32)
+
+    def _strokes(self, inks: F32) -> None:
+        """Lashes and brows, then single hairs."""
+        rig = self.rig
+        first = rig.ends[-2]
+        scale = self.camera[0] / (DISTANCE - 0.10)
+        colours = self._strand_colours(first)
+        strokes(
+            self.picture[first:], rig.strand_width * scale, colours, rig.strand_starts, 0.0034,
+            self.nearest, self.painted,
+        )  # fmt: skip
+        hair, first = rig.hair, self.ribbons
+        count, points = hair.width.shape
+        if first < count:
+            edges = self.hair_picture.reshape(count, points, 2, 3)[first:]
+            picture = np.ascontiguousarray(edges.mean(axis=2).reshape(-1, 3))
+            ink = np.full((len(picture), 4), 0.7, np.float32)
+            ink[:, :3] = inks[first:].reshape(-1, 3)
+            starts = np.arange(0, len(picture) + 1, points, dtype=np.int32)
+            width = hair.width[first:].ravel() * scale
+            strokes(picture, width, ink, starts, 0.002, self.nearest, self.painted)
+
+    def _strand_colours(self, first: int) -> F32:
+        rig = self.rig
+        albedo = np.array([rig.look["lash"], rig.look["brow"]], np.float32)[rig.strand_kind]
+        light = albedo * self.diffuse[first:] + 0.15 * albedo * self.specular[first:]
+        opacity = np.array([0.90, 0.55], np.float32)[rig.strand_kind]
+        return np.concatenate([self._developed(light), opacity[:, None]], axis=1)
+
+
+def _casters(rig: Rig) -> tuple[I32, I32]:
+    """Triangles that throw shadows, coarse: of the skin, and of every second ribbon."""
+    hair = rig.hair
+    ribbons, count = int((~hair.strand).sum()), hair.points.shape[1]
+    first = (np.arange(0, ribbons, 2) * 2 * count)[:, None]
+    a = (first + np.arange(0, count - 3, 3)[None, :] * 2).ravel()
+    one, two = np.stack([a, a + 1, a + 6], 1), np.stack([a + 1, a + 7, a + 6], 1)
+    return rig.casters, np.concatenate([one, two]).astype(np.int32)

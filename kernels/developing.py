@@ -1,0 +1,279 @@
+"""Hot loops of drawing: from the samples that `raster` made to the colours of pixels.
+
+Each numba function has a plain numpy twin of the same name with `_plain`; tests hold them together.
+Colours of pictures are premultiplied and on 0 … 255.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from kernels.raster import NOTHING, OFFSETS, STRAND
+
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+U8 = NDArray[np.uint8]
+
+SAME_DEPTH = np.float32(0.003)  # 1/m: samples of a pixel closer than this share their colour
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def resolve(
+    picture: F32,
+    triangles: I32,
+    corners: F32,
+    parts: U8,
+    diffuse: F32,
+    specular: F32,
+    texture: U8,
+    tone: U8,
+    nearest: F32,
+    seen: I32,
+    strands: F32,
+    out: F32,
+) -> None:
+    """Colour of every pixel from its four samples, premultiplied, [H, W, 4] on 0 … 255.
+
+    corners: [T, 3, 2] texture coordinates in texels. parts: [T]; samples of one part at about one
+    depth share their colour. diffuse, specular: [V, 3] linear light. texture: [h, w, 5] square
+    roots of albedo, openness, gloss. tone: [n] from the square root of linear light, n for 4.0.
+    """
+    height, width = out.shape[0], out.shape[1]
+    tall, wide = texture.shape[0], texture.shape[1]
+    steps = tone.shape[0] - 1
+    scale = np.float32(steps / 2.0)
+    byte = np.float32(1.0 / 255.0)
+    for y in range(height):
+        for x in range(width):
+            red = green = blue = alpha = np.float32(0.0)
+            had = -1
+            had_near = np.float32(0.0)
+            r = g = b = np.float32(0.0)
+            for s in range(4):
+                row = 4 * y + s
+                t = seen[row, x]
+                if t == NOTHING:
+                    continue
+                alpha += np.float32(1.0)
+                if t == STRAND:
+                    red += strands[row, x, 0]
+                    green += strands[row, x, 1]
+                    blue += strands[row, x, 2]
+                    continue
+                near = nearest[row, x]
+                if parts[t] != had or abs(near - had_near) > SAME_DEPTH:
+                    had, had_near = parts[t], near
+                    i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                    ax, ay = picture[i, 0], picture[i, 1]
+                    bx, by = picture[j, 0] - ax, picture[j, 1] - ay
+                    cx, cy = picture[k, 0] - ax, picture[k, 1] - ay
+                    px = np.float32(x) + OFFSETS[s] - ax
+                    py = np.float32(y) + np.float32(0.25) * np.float32(s) + np.float32(0.125) - ay
+                    inverse = np.float32(1.0) / (bx * cy - cx * by)
+                    wb = (px * cy - cx * py) * inverse
+                    wc = (bx * py - px * by) * inverse
+                    wa = np.float32(1.0) - wb - wc
+                    u = wa * corners[t, 0, 0] + wb * corners[t, 1, 0] + wc * corners[t, 2, 0]
+                    v = wa * corners[t, 0, 1] + wb * corners[t, 1, 1] + wc * corners[t, 2, 1]
+                    u0 = min(max(int(u), 0), wide - 2)
+                    v0 = min(max(int(v), 0), tall - 2)
+                    fu, fv = u - np.float32(u0), v - np.float32(v0)
+                    ka = (np.float32(1.0) - fu) * (np.float32(1.0) - fv) * byte
+                    kb, kc = fu * (np.float32(1.0) - fv) * byte, (np.float32(1.0) - fu) * fv * byte
+                    kd = fu * fv * byte
+                    ta, tb = texture[v0, u0], texture[v0, u0 + 1]
+                    tc, td = texture[v0 + 1, u0], texture[v0 + 1, u0 + 1]
+                    open_ = ka * ta[3] + kb * tb[3] + kc * tc[3] + kd * td[3]
+                    gloss = ka * ta[4] + kb * tb[4] + kc * tc[4] + kd * td[4]
+                    gloss = gloss * np.float32(2.0) * open_
+                    al = ka * ta[0] + kb * tb[0] + kc * tc[0] + kd * td[0]
+                    d = wa * diffuse[i, 0] + wb * diffuse[j, 0] + wc * diffuse[k, 0]
+                    h = wa * specular[i, 0] + wb * specular[j, 0] + wc * specular[k, 0]
+                    light = np.sqrt(max(al * al * d * open_ + h * gloss, np.float32(0.0)))
+                    r = np.float32(tone[min(int(light * scale), steps)])
+                    al = ka * ta[1] + kb * tb[1] + kc * tc[1] + kd * td[1]
+                    d = wa * diffuse[i, 1] + wb * diffuse[j, 1] + wc * diffuse[k, 1]
+                    h = wa * specular[i, 1] + wb * specular[j, 1] + wc * specular[k, 1]
+                    light = np.sqrt(max(al * al * d * open_ + h * gloss, np.float32(0.0)))
+                    g = np.float32(tone[min(int(light * scale), steps)])
+                    al = ka * ta[2] + kb * tb[2] + kc * tc[2] + kd * td[2]
+                    d = wa * diffuse[i, 2] + wb * diffuse[j, 2] + wc * diffuse[k, 2]
+                    h = wa * specular[i, 2] + wb * specular[j, 2] + wc * specular[k, 2]
+                    light = np.sqrt(max(al * al * d * open_ + h * gloss, np.float32(0.0)))
+                    b = np.float32(tone[min(int(light * scale), steps)])
+                red += r
+                green += g
+                blue += b
+            quarter = np.float32(0.25)
+            out[y, x, 0], out[y, x, 1] = red * quarter, green * quarter
+            out[y, x, 2], out[y, x, 3] = blue * quarter, alpha * np.float32(63.75)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def strokes(
+    picture: F32, widths: F32, colours: F32, starts: I32, slack: float, nearest: F32, out: F32
+) -> None:
+    """Lay thin strands over a resolved picture, finer than its samples could hold.
+
+    picture: [V, 3] as for `cover`; strand n is the points starts[n] : starts[n + 1]. widths: [V]
+    pixels. colours: [V, 4] on 0 … 255 and opacity 0 … 1. slack: nearness by which a strand may lie
+    behind a surface and still be seen. out: [H, W, 4] premultiplied, 0 … 255.
+    """
+    height, width = out.shape[0], out.shape[1]
+    zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+    two, quarter = np.float32(2.0), np.float32(0.25)
+    for n in range(starts.shape[0] - 1):
+        for p in range(starts[n], starts[n + 1] - 1):
+            ax, ay, qa = picture[p, 0], picture[p, 1], picture[p, 2] + np.float32(slack)
+            dx, dy = picture[p + 1, 0] - ax, picture[p + 1, 1] - ay
+            dq = picture[p + 1, 2] - picture[p, 2]
+            square = dx * dx + dy * dy
+            if square < 1e-8:
+                continue
+            wa, dw = widths[p], widths[p + 1] - widths[p]
+            pad = max(half * max(wa, wa + dw), half) + half
+            left = max(math.floor(min(ax, ax + dx) - pad), 0)
+            right = min(math.ceil(max(ax, ax + dx) + pad), width)
+            top = max(math.floor(min(ay, ay + dy) - pad), 0)
+            bottom = min(math.ceil(max(ay, ay + dy) + pad), height)
+            inverse, size = one / square, one / np.sqrt(square)
+            for y in range(top, bottom):
+                for x in range(left, right):
+                    px, py = np.float32(x) + half - ax, np.float32(y) + half - ay
+                    t = (px * dx + py * dy) * inverse
+                    if t < zero or t >= one:
+                        continue
+                    wide = half * (wa + t * dw)
+                    far = abs(px * dy - py * dx) * size
+                    ink = min(max(wide, half) + half - far, one) * min(two * wide, one)
+                    if ink <= zero:
+                        continue
+                    q = qa + t * dq
+                    free = zero
+                    for s in range(4):
+                        if q > nearest[4 * y + s, x]:
+                            free += quarter
+                    ink *= free * (colours[p, 3] + t * (colours[p + 1, 3] - colours[p, 3]))
+                    for k in range(3):
+                        c = colours[p, k] + t * (colours[p + 1, k] - colours[p, k])
+                        out[y, x, k] += ink * (c - out[y, x, k])
+                    out[y, x, 3] += ink * (np.float32(255.0) - out[y, x, 3])
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def finish(painted: F32, backdrop: U8, out: U8) -> None:
+    """Lay a premultiplied picture [H, W, 4] (0 … 255) over a backdrop [H, W, 4] with straight
+    alpha, or, where that is transparent, make its own alpha straight."""
+    height, width = out.shape[0], out.shape[1]
+    for y in range(height):
+        for x in range(width):
+            a = painted[y, x, 3]
+            under = backdrop[y, x, 3] * (255.0 - a) * np.float32(1.0 / 255.0)
+            total = a + under
+            if total < 0.5:
+                for k in range(4):
+                    out[y, x, k] = 0
+                continue
+            scale = 255.0 / total
+            behind = under * np.float32(1.0 / 255.0)
+            for k in range(3):
+                value = (painted[y, x, k] + backdrop[y, x, k] * behind) * scale
+                out[y, x, k] = np.uint8(min(value + 0.5, 255.0))
+            out[y, x, 3] = np.uint8(min(total + 0.5, 255.0))
+
+
+# ---- plain twins ---------------------------------------------------------------------------------
+
+
+def resolve_plain(
+    picture: F32,
+    triangles: I32,
+    corners: F32,
+    parts: U8,
+    diffuse: F32,
+    specular: F32,
+    texture: U8,
+    tone: U8,
+    nearest: F32,
+    seen: I32,
+    strands: F32,
+    out: F32,
+) -> None:
+    """As `resolve`, but every sample has its own colour."""
+    rows, width = seen.shape
+    ink = np.where((seen == STRAND)[..., None], strands, np.float32(0.0))
+    row, column = np.nonzero(seen >= 0)
+    t = seen[row, column]
+    corner = picture[triangles[t]].astype(np.float64)
+    x, y = column + OFFSETS[row & 3].astype(np.float64), (row + 0.5) / 4.0
+    weights = _weights(corner, x, y)
+    u, v = np.einsum("nk,nkc->cn", weights, corners[t].astype(np.float64))
+    texel = _bilinear(texture.astype(np.float64) / 255.0, u, v)
+    lit = np.einsum("nk,nkc->nc", weights, diffuse[triangles[t]])
+    shine = np.einsum("nk,nkc->nc", weights, specular[triangles[t]])
+    open_, gloss = texel[:, 3:4], 2.0 * texel[:, 4:5]
+    light = np.maximum(texel[:, :3] ** 2 * lit * open_ + shine * gloss * open_, 0.0)
+    steps = len(tone) - 1
+    ink[row, column] = tone[np.minimum((np.sqrt(light) * steps / 2.0).astype(int), steps)]
+    out[..., :3] = ink.reshape(rows // 4, 4, width, 3).mean(1)
+    out[..., 3] = 255.0 * (seen != NOTHING).reshape(rows // 4, 4, width).mean(1)
+
+
+def _weights(corner: NDArray, x: NDArray, y: NDArray) -> NDArray:
+    """Barycentric weights [n, 3] of places (x, y) in triangles [n, 3, 2…]."""
+    a, b, c = corner[:, 0], corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
+    px, py = x - a[:, 0], y - a[:, 1]
+    area = b[:, 0] * c[:, 1] - c[:, 0] * b[:, 1]
+    wb = (px * c[:, 1] - c[:, 0] * py) / area
+    wc = (b[:, 0] * py - px * b[:, 1]) / area
+    return np.stack([1 - wb - wc, wb, wc], axis=1)
+
+
+def _bilinear(texture: NDArray, u: NDArray, v: NDArray) -> NDArray:
+    """Texels [n, C] at columns u and rows v."""
+    u0 = np.clip(u.astype(int), 0, texture.shape[1] - 2)
+    v0 = np.clip(v.astype(int), 0, texture.shape[0] - 2)
+    fu, fv = (u - u0)[:, None], (v - v0)[:, None]
+    above = texture[v0, u0] * (1 - fu) + texture[v0, u0 + 1] * fu
+    below = texture[v0 + 1, u0] * (1 - fu) + texture[v0 + 1, u0 + 1] * fu
+    return np.asarray(above * (1 - fv) + below * fv)
+
+
+def strokes_plain(
+    picture: F32, widths: F32, colours: F32, starts: I32, slack: float, nearest: F32, out: F32
+) -> None:
+    """As `strokes`."""
+    height, width = out.shape[:2]
+    y, x = np.mgrid[0:height, 0:width] + 0.5
+    depth = nearest.reshape(height, 4, width)
+    for first, last in pairwise(starts):
+        for p in range(first, last - 1):
+            a, d = picture[p].astype(np.float64), (picture[p + 1] - picture[p]).astype(np.float64)
+            square = d[0] ** 2 + d[1] ** 2
+            if square < 1e-8:
+                continue
+            t = ((x - a[0]) * d[0] + (y - a[1]) * d[1]) / square
+            wide = 0.5 * (widths[p] + t * (widths[p + 1] - widths[p]))
+            far = np.abs((x - a[0]) * d[1] - (y - a[1]) * d[0]) / np.sqrt(square)
+            ink = np.minimum(np.maximum(wide, 0.5) + 0.5 - far, 1) * np.minimum(2 * wide, 1)
+            near = (a[2] + slack + t * d[2])[:, None, :]
+            ink = ink * (near > depth).mean(1)
+            colour = colours[p] + t[..., None] * (colours[p + 1] - colours[p])
+            ink = np.where((t >= 0) & (t < 1) & (ink > 0), ink * colour[..., 3], 0.0)[..., None]
+            goal = np.concatenate([colour[..., :3], np.full((height, width, 1), 255.0)], -1)
+            out += ink * (goal - out)
+
+
+def finish_plain(painted: F32, backdrop: U8, out: U8) -> None:
+    """As `finish`."""
+    behind = backdrop[..., 3:] / 255.0 * (255.0 - painted[..., 3:])
+    total = painted[..., 3:] + behind
+    with np.errstate(invalid="ignore", divide="ignore"):
+        colour = (painted[..., :3] + backdrop[..., :3] * (behind / 255.0)) * (255.0 / total)
+    straight = np.concatenate([np.minimum(colour, 255.0), total], -1)
+    out[:] = np.where(total < 0.5, 0.0, np.floor(straight + 0.5))

@@ -1,0 +1,223 @@
+"""Every hot loop of the head against its plain twin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kernels import deform, developing, lighting, raster
+
+CHANCE = np.random.default_rng(5)
+POINTS = CHANCE.normal(0, 0.1, (60, 3)).astype(np.float32)
+TRIANGLES = CHANCE.permutation(np.arange(60)).reshape(20, 3).astype(np.int32)
+HEIGHT, WIDTH = 24, 20
+
+
+def f32(*shape: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).uniform(low, high, shape).astype(np.float32)
+
+
+def unit(count: int, seed: int) -> np.ndarray:
+    x = np.random.default_rng(seed).normal(size=(count, 3))
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+# ---- geometry -----------------------------------------------------------------------------------
+
+
+def both(fast, plain, *arguments, shape, tolerance=1e-5):
+    """Run a kernel and its twin into arrays of a shape and compare them."""
+    one, other = np.empty((2, *shape), np.float32)
+    fast(*arguments, one)
+    plain(*arguments, other)
+    np.testing.assert_allclose(one, other, atol=tolerance, rtol=tolerance)
+    return one
+
+
+def test_blend():
+    starts = np.array([0, 5, 5, 12], np.int32)
+    index = CHANCE.integers(0, 60, 12).astype(np.int32)
+    weights = np.array([0.3, 1.0, -0.2], np.float32)
+    arguments = POINTS, weights, starts, index, f32(12, 3)
+    both(deform.blend, deform.blend_plain, *arguments, shape=(60, 3))
+
+
+def test_combine():
+    starts = np.array([0, 1, 4, 4, 9], np.int32)
+    index = CHANCE.integers(0, 60, 9).astype(np.int32)
+    both(deform.combine, deform.combine_plain, POINTS, starts, index, f32(9), shape=(4, 3))
+
+
+def test_bend_carry_and_project():
+    along, spine = f32(60), f32(5, 3, 4, low=-1)
+    along[:2] = 0.0, 1.0
+    both(deform.bend, deform.bend_plain, POINTS, along, spine, shape=(60, 3))
+    both(deform.carry, deform.carry_plain, POINTS, spine[0], shape=(60, 3))
+    camera = np.array([900.0, 10, 12, 0.1, 0.2, 1.3], np.float32)
+    both(deform.project, deform.project_plain, POINTS, camera, shape=(60, 3), tolerance=1e-3)
+
+
+def test_normals():
+    found = both(deform.normals, deform.normals_plain, POINTS, TRIANGLES, shape=(60, 3))
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-5)
+
+
+# ---- light --------------------------------------------------------------------------------------
+
+LAMPS = unit(4, 1), f32(4, 3), 0.3 * f32(3, 3)
+EYE = np.array([0.0, 0.0, 1.4], np.float32)
+
+
+def test_unshadowed():
+    seen = f32(60, 3) * np.array([12, 12, 1], np.float32)
+    arguments = seen, f32(12, 12), 0.05, 1.9
+    free = both(lighting.unshadowed, lighting.unshadowed_plain, *arguments, shape=(60,))
+    assert free.min() >= 0
+    assert free.max() <= 1
+
+
+@pytest.mark.parametrize("surface", [(0.4, 0.2, 0.1, 0.4, 0.04, 0.1, 0.5, 0), (0,) * 3 + (1,) * 5])
+def test_illuminate(surface):
+    look = np.array(surface, np.float32)
+    given = POINTS, unit(60, 2), f32(60), EYE, *LAMPS, look
+    one, other = np.empty((2, 2, 60, 3), np.float32)
+    lighting.illuminate(*given, *one)
+    lighting.illuminate_plain(*given, *other)
+    np.testing.assert_allclose(one, other, rtol=2e-3, atol=1e-5)
+
+
+def test_illuminate_strands():
+    tangents = unit(60, 3)
+    sideways = np.cross(tangents, unit(60, 4))
+    normals = (sideways / np.linalg.norm(sideways, axis=1, keepdims=True)).astype(np.float32)
+    light = f32(60), f32(60), f32(60, low=-0.1, high=0.1), f32(60, 3)
+    shine = np.array([1, 0.8, 0.6, 0.05, 0.9], np.float32)
+    arguments = POINTS, tangents, normals, *light, EYE, *LAMPS, shine
+    kernels = lighting.illuminate_strands, lighting.illuminate_strands_plain
+    both(*kernels, *arguments, shape=(60, 3), tolerance=2e-4)
+
+
+# ---- samples ------------------------------------------------------------------------------------
+
+
+def picture(count: int, seed: int) -> np.ndarray:
+    """Points [count, 3] a little beyond the picture on all sides."""
+    x = np.random.default_rng(seed).uniform(-0.15, 1.15, (count, 3))
+    return (x * [WIDTH, HEIGHT, 0.8] + [0, 0, 0.3]).astype(np.float32)
+
+
+def blank() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rows, inks = (4 * HEIGHT, WIDTH), (4 * HEIGHT, WIDTH, 3)
+    return np.zeros(rows, np.float32), np.full(rows, -1, np.int32), np.zeros(inks, np.float32)
+
+
+def same_samples(one, other, allowed: float = 0.002):
+    """Equal but for a few samples that lie on an edge to within rounding."""
+    differ = one[1] != other[1]
+    assert differ.mean() <= allowed
+    assert (one[1] != -1).any()
+    np.testing.assert_allclose(one[0][~differ], other[0][~differ], atol=2e-4)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_cover(closed):
+    one, other = blank(), blank()
+    raster.cover(picture(60, 1), TRIANGLES, closed, *one[:2])
+    raster.cover_plain(picture(60, 1), TRIANGLES, closed, *other[:2])
+    same_samples(one, other)
+
+
+def test_triangles_that_share_an_edge_leave_no_gap_and_never_overlap():
+    square = np.array([[2, 2, 1], [17, 3.3, 1], [18.2, 20, 1], [3, 21.7, 1]], np.float32)
+    count = np.zeros((4 * HEIGHT, WIDTH), int)
+    for triangle in ([0, 1, 2], [0, 2, 3]):
+        nearest, seen, _ = blank()
+        raster.cover(square, np.array([triangle], np.int32), False, nearest, seen)
+        count += seen == 0
+    assert count.max() == 1
+    nearest, seen, _ = blank()
+    raster.cover_plain(square, np.array([[0, 1, 2], [0, 2, 3]], np.int32), False, nearest, seen)
+    assert ((count == 1) != (seen >= 0)).mean() < 0.002
+
+
+def ribbons() -> tuple[np.ndarray, ...]:
+    chance = np.random.default_rng(8)
+    start, end = chance.uniform(0, 1, (2, 6, 1, 2)) * [WIDTH, HEIGHT]
+    line = start + np.linspace(0, 1, 5)[None, :, None] * (end - start)
+    edges = np.stack([line, line + np.array([1.7, 0.6])], 2)
+    depth = np.broadcast_to(chance.uniform(0.4, 0.9, (6, 1, 1, 1)), (6, 5, 2, 1))
+    pattern = np.stack([chance.random((2, 7, 4)) > 0.2, chance.integers(60, 200, (2, 7, 4))], -1)
+    drawn = np.ones((6, 5), np.uint8)
+    drawn[0, 3:] = 0
+    return (
+        np.concatenate([edges, depth], -1).astype(np.float32),
+        f32(6, 5, 3, high=255),
+        drawn,
+        np.array([0, 1, 0, 1, 0, 1], np.uint8),
+        np.array([3, 1, 0, 2, 5, 4], np.int32),
+        pattern.astype(np.uint8),
+    )
+
+
+def test_cover_ribbons():
+    one, other = blank(), blank()
+    raster.cover_ribbons(*ribbons(), *one)
+    raster.cover_ribbons_plain(*ribbons(), *other)
+    same_samples(one, other, 0.01)
+    agree = (one[1] == raster.STRAND) & (other[1] == raster.STRAND)
+    far = np.abs(one[2] - other[2]).max(-1)[agree] > 1.0  # neighbours in the pattern, by rounding
+    assert far.mean() < 0.02
+
+
+def test_nearness():
+    one, other = np.zeros((2, HEIGHT, WIDTH), np.float32)
+    raster.nearness(picture(60, 2), TRIANGLES, one)
+    raster.nearness_plain(picture(60, 2), TRIANGLES, other)
+    assert (np.abs(one - other) > 1e-4).mean() < 0.004
+    assert one.max() > 0
+
+
+# ---- pixels -------------------------------------------------------------------------------------
+
+
+def test_resolve():
+    nearest, seen, strands = blank()
+    points = picture(60, 1)
+    raster.cover(points, TRIANGLES, False, nearest, seen)
+    raster.cover_ribbons(*ribbons(), nearest, seen, strands)
+    smooth = np.mgrid[0:40, 0:50].sum(0)[..., None] * np.array([1, 2, 1.5, 2.5, 1])
+    texture = smooth.astype(np.uint8)
+    tone = np.linspace(0, 255, 512).astype(np.uint8)
+    parts = np.arange(20).astype(np.uint8)  # each its own: only one surface's samples may share
+    given = points, TRIANGLES, f32(20, 3, 2, low=2, high=37), parts, f32(60, 3), 0.2 * f32(60, 3)
+    one, other = np.empty((2, HEIGHT, WIDTH, 4), np.float32)
+    developing.resolve(*given, texture, tone, nearest, seen, strands, one)
+    developing.resolve_plain(*given, texture, tone, nearest, seen, strands, other)
+    np.testing.assert_allclose(one[..., 3], other[..., 3], atol=1e-3)
+    assert np.abs(one - other).mean() < 2.0  # shared colours: within a pixel of each other
+    assert np.median(np.abs(one - other)) < 0.3
+
+
+def test_strokes():
+    nearest = blank()[0] + np.float32(0.6)
+    starts = np.array([0, 4, 5, 12], np.int32)
+    colours = f32(12, 4) * np.array([255, 255, 255, 1], np.float32)
+    one = np.full((HEIGHT, WIDTH, 4), 40, np.float32)
+    other = one.copy()
+    given = picture(12, 3), f32(12, low=0.1, high=1.5), colours, starts, 0.02, nearest
+    developing.strokes(*given, one)
+    developing.strokes_plain(*given, other)
+    assert (one != 40).any()
+    np.testing.assert_allclose(one, other, atol=0.02)
+
+
+def test_finish():
+    painted = f32(HEIGHT, WIDTH, 4, high=255)
+    painted[..., :3] *= painted[..., 3:] / 255.0
+    painted[0] = 0.0
+    for backdrop in (np.zeros(4), np.array([10, 200, 90, 255]), np.array([10, 200, 90, 128])):
+        under = np.broadcast_to(backdrop.astype(np.uint8), painted.shape).copy()
+        one, other = np.empty((2, *painted.shape), np.uint8)
+        developing.finish(painted, under, one)
+        developing.finish_plain(painted, under, other)
+        assert np.abs(one.astype(int) - other).max() <= 1
