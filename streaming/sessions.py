@@ -38,6 +38,7 @@ SHARE = 0.85  # of the cores that shows may take
 ENCODE_S = 0.010  # s of a core per frame for pictures and sound on their way, measured at 512²
 CONNECT_S = 20.0  # a page that has not connected by then is gone
 RESUME_S = 20.0  # how long a show waits for a page whose connection broke
+QUIET_S = 5.0  # without a single packet from a page, it counts as gone; ICE notices after 30
 LEVELS_EVERY = 0.1  # s
 REAP_EVERY = 10  # levels
 SILENT, LOUD = -36.0, 4.0  # first cepstral coefficient where a meter begins and ends
@@ -243,6 +244,7 @@ class Session:
         self.failure: str | None = None
         self.began = now()
         self.alone_since: float | None = now()  # since when nobody is connected
+        self._received, self._received_at = 0, now()
         self._source, self._on_over, self._now = source, on_over, now
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -278,6 +280,15 @@ class Session:
             log.exception("a show ended")
         finally:
             self._on_over(self)
+
+    def noticed(self, received: int) -> None:
+        """The page has sent so many bytes so far: when they stop, nobody is there."""
+        now = self._now()
+        if received != self._received:
+            self._received, self._received_at = received, now
+            self.alone_since = None
+        elif self.alone_since is None and now - self._received_at > QUIET_S:
+            self.alone_since = self._received_at
 
     def stop(self) -> None:
         """End it and wait until it is over; blocks for at most a few seconds."""
@@ -541,10 +552,17 @@ class Sessions:
                     continue
                 session.peer.send(session.levels())
                 if count % REAP_EVERY == 0:
-                    session.peer.send(session.measures(await session.peer.round_trip()))
-                    if (reason := self.overdue(session)) is not None:
-                        session.peer.send({"type": "over", "failure": reason})
-                        self._end_soon(session, after=0.2)
+                    await self._examine(session, session.peer)
+
+    async def _examine(self, session: Session, peer: Peer) -> None:
+        """Once a second: is the page there, what does its panel show, has the show to end?"""
+        received, round_trip = await peer.vitals()
+        if peer.state == "connected":
+            session.noticed(received)
+        peer.send(session.measures(round_trip))
+        if (reason := self.overdue(session)) is not None:
+            peer.send({"type": "over", "failure": reason})
+            self._end_soon(session, after=0.2)
 
     def overdue(self, session: Session) -> str | None:
         """Why a session has to end now, in words; None when it may go on."""

@@ -417,13 +417,15 @@ class Peer:
         if channel is not None and channel.readyState == "open" and channel.bufferedAmount < 65536:
             channel.send(json.dumps(message))
 
-    async def round_trip(self) -> float | None:
-        """Seconds to the browser and back, from its receiver reports; None when not known yet."""
+    async def vitals(self) -> tuple[int, float | None]:
+        """Bytes that came from the browser so far, and seconds to it and back, None when not known
+        yet."""
+        received, round_trip = 0, None
         for stats in (await self._pc.getStats()).values():
-            rtt = getattr(stats, "roundTripTime", None)
-            if rtt is not None:
-                return float(rtt)
-        return None
+            received = max(received, getattr(stats, "bytesReceived", 0) or 0)
+            if getattr(stats, "roundTripTime", None) is not None:
+                round_trip = float(stats.roundTripTime)
+        return received, round_trip
 
     async def close(self) -> None:
         """Hang up. Safe to call twice."""
@@ -481,9 +483,13 @@ def check_offer(sdp: str) -> None:
 
 def without_mdns(sdp: str) -> str:
     """An offer without `.local` candidates: looking them up takes seconds and brings nothing, for
-    the browser reaches us first."""
+    the browser reaches us first. What is left is not the end of its candidates, then: an offer
+    with none at all would be given up at once."""
     lines = sdp.splitlines()
-    return "\r\n".join([*(x for x in lines if not _is_mdns(x)), ""])
+    kept = [line for line in lines if not _is_mdns(line)]
+    if len(kept) < len(lines):
+        kept = [line for line in kept if line != "a=end-of-candidates"]
+    return "\r\n".join([*kept, ""])
 
 
 def _is_mdns(line: str) -> bool:

@@ -141,6 +141,15 @@ class Browser:
         data = self.call("Page.captureScreenshot", format="png")["data"]
         path.write_bytes(base64.b64decode(data))
 
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """Die without a word, as a crash does."""
+        self._process.kill()
+        self._process.wait()
+
     def close(self) -> None:
         try:
             self.call("Browser.close")

@@ -12,13 +12,13 @@ export class Api {
   /** Requests to the server that this page came from; `pass` comes from logging in. */
   constructor() { this.pass = sessionStorage.getItem("pass"); }
 
-  async ask(method, path, body, type = "application/json") {
+  async ask(method, path, body, type = "application/json", keepalive = false) {
     const headers = this.pass ? { Authorization: `Bearer ${this.pass}` } : {};
     if (body !== undefined) headers["Content-Type"] = type;
     const sent = body === undefined || body instanceof Blob ? body : JSON.stringify(body);
     let response;
     try {
-      response = await fetch(path, { method, headers, body: sent });
+      response = await fetch(path, { method, headers, body: sent, keepalive });
     } catch {
       throw new Error("The server does not answer. Is Cantar still running?");
     }
@@ -199,8 +199,8 @@ export class Show extends EventTarget {
     if (session) this.api.ask("DELETE", `/sessions/${session}`).catch(() => {});
   }
 
-  /** The page goes away: what still can be said, is. */
-  abandon() { if (!this.over && this.channel?.readyState === "open") this.channel.send('{"bye":true}'); }
+  /** The page goes away: a request that outlives it says so. */
+  abandon() { if (!this.over && this.session) this.api.ask("DELETE", `/sessions/${this.session}`, undefined, "", true).catch(() => {}); }
 
   finish(failure) {
     if (this.over) return;

@@ -273,6 +273,9 @@ def test_an_offer_that_no_page_sends_is_refused(sdp, message):
 def test_local_names_leave_the_offer_and_stereo_enters_the_answer():
     offer = f"v=0\r\n{AUDIO}\r\na=candidate:1 1 udp 1 4f.local 5 typ host\r\na=mid:0\r\n"
     assert without_mdns(offer) == f"v=0\r\n{AUDIO}\r\na=mid:0\r\n"
+    ended = "a=candidate:1 1 udp 1 10.0.0.1 5 typ host\r\na=end-of-candidates\r\n"
+    assert without_mdns(ended) == ended  # nothing was taken away: these are all
+    assert "end-of-candidates" not in without_mdns(offer + ended)
     answer = f"v=0\r\n{AUDIO}\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1\r\n"
     lines = with_sound_wishes(answer).splitlines()
     assert lines.count("a=ptime:10") == 1
