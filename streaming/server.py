@@ -60,6 +60,7 @@ SMALL = 65536  # bytes: the most that a JSON body may have
 BODY_S = 10.0  # s that a JSON body may take to come
 UPLOAD_S = 300.0  # s that a song may take
 IDLE_S = 15.0  # s that a connection may take for a request's head, or be idle
+LINGER_S = 2.0  # s that the rest of a refused body is taken, so that its sender reads why
 PORTRAIT = 512  # pixels
 SECURITY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -418,7 +419,9 @@ async def opened(
     if ports is not None:
         keep_to_ports(asyncio.get_running_loop(), *ports)
     server = Server(config, address.token, wings)
-    runner = web.AppRunner(server.app(), access_log=None, keepalive_timeout=IDLE_S)
+    runner = web.AppRunner(
+        server.app(), access_log=None, keepalive_timeout=IDLE_S, lingering_time=LINGER_S
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, address.host, address.port, ssl_context=tls)
