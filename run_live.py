@@ -26,7 +26,8 @@ if TYPE_CHECKING:  # nothing heavy is imported before it is needed: --help answe
     from streaming.ports import MotionSource, Sink, Source
     from streaming.schemes import SinkFormat
 
-LIVE_OUTPUTS = ("camera", "preview")  # what only makes sense at the pace of the clock
+# What only makes sense at the pace of the clock:
+LIVE_OUTPUTS = ("camera", "preview", "vmc", "vts", "ifm")
 RENDERERS_BUILT = ("auto", "head", "puppet")
 RENDERERS_PLANNED = ("neural", "portrait")
 COMMANDS = ("doctor", "calibrate")

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import NamedTuple
 
@@ -46,17 +46,18 @@ class WorkerError(RuntimeError):
 
 
 class Outputs:
-    """Several sinks as one."""
+    """Several sinks as one. forgiving: one that fails is left out while there are others."""
 
-    def __init__(self, sinks: Sequence[Sink]) -> None:
+    def __init__(self, sinks: Sequence[Sink], *, forgiving: bool = False) -> None:
         self._sinks = list(sinks)
+        self._forgiving = forgiving
         self.wants_picture = any(sink.wants_picture for sink in sinks)
         self.wants_sound = any(sink.wants_sound for sink in sinks)
 
     def write(self, frame: Frame) -> None:
         """Give each sink what it wants of a frame; then raise ShowOver if one has seen enough."""
         over: ShowOver | None = None
-        for sink in self._sinks:
+        for sink in tuple(self._sinks):
             try:
                 sink.write(
                     frame.motion,
@@ -65,8 +66,18 @@ class Outputs:
                 )
             except ShowOver as enough:
                 over = enough
+            except UserError as error:
+                if not self._forgiving or len(self._sinks) == 1:
+                    raise
+                self._leave_out(sink, error)
         if over is not None:
             raise over
+
+    def _leave_out(self, sink: Sink, error: UserError) -> None:
+        log.warning("%s; the show goes on without it", error)
+        self._sinks.remove(sink)
+        with suppress(Exception):  # why it failed has been said
+            sink.close()
 
     def close(self) -> None:
         """Finish every sink, also when one fails; then raise the first failure."""
@@ -284,11 +295,11 @@ def run_live(
     second. `warmth`: from a `warm_up` made already. `watch` gets the line before it starts,
     to look at its stats from elsewhere. `alone`: no other show runs in this process, so the garbage
     collector may stop it for a moment now rather than later. The sinks are written from the calling
-    thread, 30 times a second. Source and sinks are closed in any case. Raises UserError as source
-    and sinks do, and WorkerError.
+    thread, 30 times a second; one that fails is left out, while there are others. Source and sinks
+    are closed in any case. Raises UserError as source and sinks do, and WorkerError.
     """
     config = config or LiveConfig()
-    outputs = Outputs(sinks)
+    outputs = Outputs(sinks, forgiving=True)
     try:
         channels = channels_of(source) if isinstance(source, Source) else None
         warmth = warmth or warm_up(

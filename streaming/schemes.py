@@ -293,6 +293,24 @@ def _open_stems(folder: str, fmt: SinkFormat) -> Sink:
     return StemFiles(folder, fmt)
 
 
+def _open_vmc(argument: str, fmt: SinkFormat) -> Sink:
+    from streaming.vmc import Vmc
+
+    return Vmc(argument, fmt)
+
+
+def _open_vtube_studio(argument: str, fmt: SinkFormat) -> Sink:
+    from streaming.vtubestudio import VTubeStudio
+
+    return VTubeStudio(argument, fmt)
+
+
+def _open_ifacialmocap(argument: str, fmt: SinkFormat) -> Sink:
+    from streaming.ifacialmocap import IFacialMocap
+
+    return IFacialMocap(argument, fmt)
+
+
 def _open_none(_: str, fmt: SinkFormat) -> Sink:
     from streaming.nothing import Nothing
 
@@ -345,6 +363,24 @@ def _check_camera(_: str, fmt: SinkFormat | None) -> None:
     check_camera()
 
 
+def _check_vmc(argument: str, fmt: SinkFormat | None) -> None:
+    from streaming.vmc import check_vmc
+
+    check_vmc(argument, fmt)
+
+
+def _check_vtube_studio(argument: str, fmt: SinkFormat | None) -> None:
+    from streaming.vtubestudio import check_vtube_studio
+
+    check_vtube_studio(argument, fmt)
+
+
+def _check_ifacialmocap(argument: str, fmt: SinkFormat | None) -> None:
+    from streaming.ifacialmocap import check_ifacialmocap
+
+    check_ifacialmocap(argument, fmt)
+
+
 def _check_preview(_: str, fmt: SinkFormat | None) -> None:
     from streaming.preview import check_display
 
@@ -375,9 +411,9 @@ OUTPUTS: tuple[Scheme[SinkOpener], ...] = (
     Scheme("none", "everything is made and nothing kept: for measuring", _open_none),
     Scheme("NAME.wav", "the sound alone", None),
     Scheme("speaker[:NAME]", "the sound, played in time with the pictures", None),
-    Scheme("vmc://H:P", "motion to VMC programs", None),
-    Scheme("vts://H:P", "motion to VTube Studio", None),
-    Scheme("ifm://H:P", "motion as iFacialMocap sends it", None),
+    Scheme("vmc://H:P", "motion to VMC programs: VSeeFace, Warudo …", _open_vmc, _check_vmc),
+    Scheme("vts://H:P", "motion to VTube Studio", _open_vtube_studio, _check_vtube_studio),
+    Scheme("ifm://H:P", "motion as iFacialMocap sends it", _open_ifacialmocap, _check_ifacialmocap),
 )  # fmt: skip
 
 

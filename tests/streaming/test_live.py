@@ -634,6 +634,25 @@ def test_sinks_are_finished_though_one_fails():
     assert (stuck.closed, other.closed) == (1, 1)
 
 
+def test_a_live_show_goes_on_without_the_sink_that_fails(caplog):
+    class Camera(FakeSink):
+        def write(self, motion, picture, sound):
+            super().write(motion, picture, sound)
+            if motion.frame == 3:
+                raise UserError("the virtual camera is gone")
+
+    camera, other = Camera(), FakeSink()
+    run_live(FakeAvatar(), FakeSource(chunks(noise(0.3), 1600)), [camera, other])
+    assert [f.motion.frame for f in other.frames] == list(range(9))
+    assert len(camera.frames) == 4
+    assert (camera.closed, other.closed) == (1, 1)
+    assert [r.getMessage() for r in caplog.records if "camera" in r.getMessage()] == [
+        "the virtual camera is gone; the show goes on without it"
+    ]
+    with pytest.raises(UserError, match="camera is gone"):
+        run_live(FakeAvatar(), FakeSource(chunks(noise(0.3), 1600)), [Camera()])
+
+
 def test_what_a_device_recorded_before_the_show_is_forgotten():
     """A real-time source answers 50 chunks at once; the show begins with the sound of now."""
     release, sink = threading.Event(), FakeSink()

@@ -131,9 +131,8 @@ def test_none_wants_all_and_keeps_nothing() -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    ["x.wav", "speaker", "speaker:USB", "vmc://localhost:39539", "vts://h:1",
-     "ifm://h:1"],
-)  # fmt: skip
+    ["x.wav", "speaker", "speaker:USB"],
+)
 def test_what_is_not_built_says_so(spec: str) -> None:
     for action in (check_sink, lambda spec: open_sink(spec, FORMAT)):
         assert f"output {spec} is not built yet" in refusal(action, spec)

@@ -1,0 +1,80 @@
+"""Programs on the other end, for tests: a UDP ear, motions to send, models to read."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.motion.blendshapes import ARKIT
+from engine.signals import Motion
+from streaming.schemes import SinkFormat
+
+FORMAT = SinkFormat(64, 64)
+
+
+def a_motion(frame: int = 0, seed: int = 0) -> Motion:
+    """A face that pulls every muscle, differently for every frame."""
+    random = np.random.default_rng([seed, frame])
+    return Motion(
+        frame,
+        random.uniform(0, 1, len(ARKIT)).astype(np.float32),
+        random.uniform(-0.3, 0.3, 6).astype(np.float32),
+        gaze=random.uniform(-0.3, 0.3, 2).astype(np.float32),
+    )
+
+
+class Ear:
+    """A UDP socket of this machine that hears what is sent to its port."""
+
+    def __init__(self, port: int = 0) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self._socket.bind(("127.0.0.1", port))
+        self._socket.settimeout(2.0)
+        self.port: int = self._socket.getsockname()[1]
+
+    def hear(self) -> bytes:
+        """The next datagram; fails when none comes in two seconds."""
+        return self._socket.recv(65536)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def free_port() -> int:
+    """A UDP port where nobody listens."""
+    ear = Ear()
+    ear.close()
+    return ear.port
+
+
+def write_glb(path: Path, model: Any) -> str:
+    """A binary glTF file with this JSON and nothing else."""
+    text = json.dumps(model).encode()
+    text += b" " * (-len(text) % 4)
+    chunk = struct.pack("<II", len(text), 0x4E4F534A) + text
+    path.write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(chunk)) + chunk)
+    return str(path)
+
+
+def vrm_model(version: int) -> dict[str, Any]:
+    """The bones of a VRM: hips under a root, then neck, head, eyes."""
+    nodes = [
+        {"name": "root", "children": [1]},
+        {"name": "hips", "translation": [0, 0.9, 0.01], "children": [2]},
+        {"name": "neck", "translation": [0.0, 0.5, -0.02], "children": [3]},
+        {"name": "head", "translation": [0.001, 0.08, 0.03], "children": [4, 5]},
+        {"name": "eye.L", "translation": [-0.03, 0.06, -0.02]},
+        {"name": "eye.R", "translation": [0.03, 0.06, -0.02]},
+    ]
+    numbers = {"hips": 1, "neck": 2, "head": 3, "leftEye": 4, "rightEye": 5}
+    if version == 0:
+        bones: Any = [{"bone": name, "node": node} for name, node in numbers.items()]
+        return {"nodes": nodes, "extensions": {"VRM": {"humanoid": {"humanBones": bones}}}}
+    bones = {name: {"node": node} for name, node in numbers.items()}
+    return {"nodes": nodes, "extensions": {"VRMC_vrm": {"humanoid": {"humanBones": bones}}}}
