@@ -7,7 +7,8 @@
 
 As fast as the client sends, never faster than it reads: the next sound is not taken before the
 motion of the last one is on its way, so a slow reader slows its own writing down (TCP) and nothing
-piles up here.
+piles up here. While shows run, sound is not heard faster than FASTEST, so that they keep their
+pictures.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ MOST = 1 << 20  # bytes of one message
 AT_ONCE = 2  # connections
 SILENCE_S = 30.0  # s that a client may send nothing
 STEP = 48_000  # samples heard at once, so that others get their turn
+FASTEST = 2.0  # times real time that a client is heard at while shows run
 TYPES = {"s16": ("<i2", 2**-15), "f32": ("<f4", 1.0)}
 BAD_DATA, TRY_LATER = 1007, 1013  # WebSocket close codes
 
@@ -131,12 +133,21 @@ class Motions:
         self,
         config: ShowConfig,
         load: Callable[[ShowConfig], Avatar] = lambda config: Avatar(config, _Undrawn()),
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._config, self._load = config, load
+        """busy: whether shows run."""
+        self._config, self._load, self._busy = config, load, busy
         self._threads = ThreadPoolExecutor(AT_ONCE, "cantar motion")
-        self.clients = 0
+        self._serving: set[asyncio.Task[None]] = set()
+
+    @property
+    def clients(self) -> int:
+        return len(self._serving)
 
     def close(self) -> None:
+        """Hang up on everybody. In the event loop only."""
+        for task in self._serving:
+            task.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def answer(self, request: web.Request) -> web.WebSocketResponse:
@@ -146,7 +157,16 @@ class Motions:
         if self.clients >= AT_ONCE:
             await socket.close(code=TRY_LATER, message=b"all places are taken")
             return socket
-        self.clients += 1
+        task = asyncio.ensure_future(self._bounded(socket))
+        self._serving.add(task)
+        try:
+            await task
+        finally:
+            self._serving.discard(task)
+        return socket
+
+    async def _bounded(self, socket: web.WebSocketResponse) -> None:
+        """Serve while the client says something; then hang up, and tell why."""
         try:
             async with asyncio.timeout(SILENCE_S) as patience:
                 await self._serve(socket, patience)
@@ -154,9 +174,6 @@ class Motions:
             await socket.close(code=BAD_DATA, message=str(error).encode()[:120])
         except (TimeoutError, ConnectionError):
             await socket.close(code=1001)
-        finally:
-            self.clients -= 1
-        return socket
 
     async def _serve(self, socket: web.WebSocketResponse, patience: asyncio.Timeout) -> None:
         loop = asyncio.get_running_loop()
@@ -175,9 +192,15 @@ class Motions:
                 work = (listener.end,)
             else:
                 raise ValueError('expected binary sound, or the text "end"')
-            for motion in await loop.run_in_executor(self._threads, *work):
+            began = loop.time()
+            motions = await loop.run_in_executor(self._threads, *work)
+            for motion in motions:
                 await socket.send_str(frame_line(motion).rstrip("\n"))
                 patience.reschedule(loop.time() + SILENCE_S)
+            if self._busy():
+                due = began + len(motions) / (FASTEST * FRAME_RATE)
+                patience.reschedule(max(due, loop.time()) + SILENCE_S)
+                await asyncio.sleep(max(0.0, due - loop.time()))
             if message.type == WSMsgType.TEXT:
                 await socket.close()
 

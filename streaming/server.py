@@ -128,7 +128,7 @@ class Server:
         self.gate = Gate(token, time.time)
         self.songs = Songs(config.web.upload_mb)
         self.sessions = Sessions(config, open_song=self._open_song, wings=wings)
-        self.motions = Motions(config)
+        self.motions = Motions(config, busy=lambda: len(self.sessions) > 0)
         self.opened = asyncio.Event()
         self.denied = 0
         self._failure: Exception | None = None
@@ -161,15 +161,19 @@ class Server:
         routes.add_get("/healthz", self._healthz)
         routes.add_get("/readyz", self._readyz)
         routes.add_get("/metrics", self._show_metrics)
+        app.on_shutdown.append(self._hang_up)
         app.cleanup_ctx.append(self._lifetime)
         return app
+
+    async def _hang_up(self, app: web.Application) -> None:
+        """Sockets are open for as long as they like: they must not hold up the end."""
+        self.motions.close()
 
     async def _lifetime(self, app: web.Application) -> AsyncIterator[None]:
         opening = asyncio.ensure_future(self._open())
         yield
         await asyncio.gather(opening, return_exceptions=True)
         await self.sessions.close()
-        self.motions.close()
         self.songs.close()
 
     async def _open(self) -> None:
@@ -420,8 +424,9 @@ async def opened(
         keep_to_ports(asyncio.get_running_loop(), *ports)
     server = Server(config, address.token, wings)
     runner = web.AppRunner(
-        server.app(), access_log=None, keepalive_timeout=IDLE_S, lingering_time=LINGER_S
-    )
+        server.app(), access_log=None, keepalive_timeout=IDLE_S, lingering_time=LINGER_S,
+        shutdown_timeout=LINGER_S,
+    )  # fmt: skip
     await runner.setup()
     try:
         site = web.TCPSite(runner, address.host, address.port, ssl_context=tls)
