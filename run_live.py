@@ -3,6 +3,7 @@
 run_live.py                                              a page at http://127.0.0.1:8080
 run_live.py --input song.ogg --output out.mp4            as fast as it goes
 run_live.py --config vtuber --input mic --output camera  live
+run_live.py doctor                                       is everything there?
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ LIVE_OUTPUTS = ("camera", "preview", "vmc", "vts", "ifm")
 RENDERERS_BUILT = ("auto", "head", "puppet")
 RENDERERS_PLANNED = ("neural", "portrait")
 COMMANDS = ("doctor", "calibrate")
+COMMANDS_BUILT = ("doctor",)
 INTERRUPTED = 128  # + the number of the signal is the exit code, as in a shell
 TELL_EVERY = 15  # frames between two movements of the progress bar
 STATUS_LINES_EVERY = 10  # status lines between two that are printed where there is no terminal
@@ -67,6 +69,7 @@ OPTIONS = (
     Option("--set", "K=V", "set one value, such as renderer.width=640", many=True),
     Option("--list-avatars", None, "print the avatars that can sing"),
     Option("--list-devices", None, "print microphones and cameras"),
+    Option("--json", None, "doctor: print a list of name, status and fix"),
     Option("--serve", "[HOST:]PORT", "serve the page there (default: 127.0.0.1:8080)"),
     Option("--token", "T", "what a browser must know; needed on any host but this one"),
     Option("--tls-cert", "FILE", "certificate, for HTTPS; needs --tls-key"),
@@ -147,6 +150,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     for option in OPTIONS:
         if not option.built and getattr(args, _name(option)) is not None:
             raise UsageError(f"{option.flag} is not built yet")
+    if args.json and args.command != "doctor":
+        raise UsageError("--json is for doctor: run_live.py doctor --json")
+    if args.command in COMMANDS_BUILT:
+        return args
     if args.command in COMMANDS:
         raise UsageError(f"{args.command} is not built yet")
     if args.command is not None:
@@ -230,6 +237,8 @@ def _run(args: argparse.Namespace) -> int:
         print("\n".join(list_devices()))
         return 0
     config, seconds = _config(args), _seconds(args)
+    if args.command == "doctor":
+        return _doctor(args, config)
     if _is_page(args):
         return _serve(args, config)
     specs = args.output or [_default_output(args)]
@@ -242,6 +251,22 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError("silence never ends: give --seconds N, or --realtime and Ctrl-C")
     with _drawing(config) as drawing:  # its child loads what it needs while we load the rest
         return _perform(args, config, specs, drawing, live)
+
+
+def _doctor(args: argparse.Namespace, config: ShowConfig) -> int:
+    """Look at everything that a show needs; 1 when something would prevent it."""
+    import json
+
+    from streaming.doctor import examine, succeeded
+
+    checks = []
+    for check in examine(config):
+        checks.append(check)
+        if not args.json:
+            print(check, flush=True)
+    if args.json:
+        print(json.dumps([{"name": c.name, "status": c.status, "fix": c.fix} for c in checks]))
+    return 0 if succeeded(checks) else 1
 
 
 SHOW = ("input", "voice", "backing", "output", "seconds", "realtime")  # not with the page

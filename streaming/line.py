@@ -451,6 +451,7 @@ class LiveLine:
         stats.missed, stats.realigned = self.pacer.skipped, self.place.returns
         stats.sound_late = 0 if self.sound is None else self.sound.late
         stats.level, stats.steps = self.ladder.level, self.ladder.told
+        stats.delay = self.pacer.delay
 
     # -- ending
 

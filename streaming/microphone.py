@@ -133,7 +133,8 @@ class _Line:
 class Microphone:
     """Real-time sound from an input device, mono or stereo as the device is.
 
-    channels: 1 or 2. device: its name. lost: samples at 48 kHz that `read` came too late for.
+    channels: 1 or 2. device: its name. rate: its own, in Hz. lost: samples at 48 kHz that
+    `read` came too late for.
     The index counts the device's own samples, so it follows the device's clock, not this machine's;
     only an interruption is measured with `now` (seconds, monotonic).
     """
@@ -168,6 +169,7 @@ class Microphone:
             self._system.close()
             raise
         self.channels, self.device = self._line.channels, self._device.name
+        self.rate = self._device.rate
         self._at = self._at_loss = 0  # the next sample to give; where the last interruption began
         self._heard_until = self._line.opened  # the clock at the end of the last block
         self._gone = False  # and has been said so

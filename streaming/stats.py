@@ -64,7 +64,8 @@ class Stats:
     over, since the sinks were too slow. sound_late: samples that came after their frame had left.
     realigned: times that sound came back after its source had been away. replaced, gaps: counted
     by the hand-overs. missed: ticks that came too late. ring in samples. level: of the overload
-    ladder.
+    ladder. delay: seconds from sound to its picture, by which OBS must delay a microphone that
+    it takes directly.
     """
 
     def __init__(self) -> None:
@@ -85,6 +86,7 @@ class Stats:
         self.ring_max = 0
         self.ring_capacity = 0
         self.level = 0
+        self.delay = 0.0
         self.steps: list[str] = []  # of the ladder, as logged; at most one per rung
         self._recent: deque[tuple[float, bool]] = deque(maxlen=RECENT)
 
@@ -115,7 +117,8 @@ class Stats:
         return (
             f"{clock // 60:d}:{clock % 60:02d} · {self.fps:.1f} fps · "
             f"late {self.lateness.percentile(99):.0f} ms p99 · skipped {self.skipped} · "
-            f"ring {_ms(self.ring):.0f}/{_ms(self.ring_capacity):.0f} ms · gaps {self.gaps}{ladder}"
+            f"ring {_ms(self.ring):.0f}/{_ms(self.ring_capacity):.0f} ms · gaps {self.gaps} · "
+            f"OBS Sync Offset {1000 * self.delay:.0f} ms{ladder}"
         )
 
     def summary(self) -> str:

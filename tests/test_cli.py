@@ -109,7 +109,7 @@ MISTAKES = [
     (["--output", "vts://localhost/8001"], "expected vts://HOST:PORT"),
     (["--output", "ifm://localhost:0"], "the port must be a number"),
     (["--output", "x.wav"], "not built yet"),
-    (["doctor"], "doctor is not built yet"),
+    (["--json"], "--json is for doctor"),
     (["calibrate"], "calibrate is not built yet"),
     (["docter"], "did you mean doctor?"),
     (["song.ogg"], "for a song: --input song.ogg"),
@@ -274,7 +274,8 @@ def test_devices_are_listed(capsys, monkeypatch):
 def test_every_flag_of_the_design_is_in_the_table():
     flags = (
         "input voice backing output serve token avatar renderer size framing mirror background "
-        "lookahead config set seconds seed realtime list-devices list-avatars tls-cert tls-key"
+        "lookahead config set seconds seed realtime list-devices list-avatars tls-cert tls-key "
+        "json"
     )
     assert {option.flag for option in run_live.OPTIONS} == {f"--{f}" for f in flags.split()}
 

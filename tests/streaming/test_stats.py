@@ -53,9 +53,12 @@ def test_the_status_line_says_it_all_in_one_line():
     for n in range(75 * 30):
         stats.published(n / 30, fresh=True)
         stats.lateness.add(97.0)
-    stats.ring, stats.ring_capacity = 480, 9600
+    stats.ring, stats.ring_capacity, stats.delay = 480, 9600, 0.0987
     line = stats.status_line()
-    assert line == "1:15 · 30.0 fps · late 97 ms p99 · skipped 0 · ring 10/200 ms · gaps 0"
+    assert line == (
+        "1:15 · 30.0 fps · late 97 ms p99 · skipped 0 · ring 10/200 ms · gaps 0 · "
+        "OBS Sync Offset 99 ms"
+    )
     stats.level = 1
     assert stats.status_line().endswith("overload step 1")
 
