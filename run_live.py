@@ -321,9 +321,9 @@ def _perform(
     if microphone:  # it records from the moment it is opened: load everything first
         avatar = _avatar(config, drawing)
         warmth = _warm_up(avatar)
-        source = _open_source(args)
+        source = _open_source(args, config)
     else:
-        source = _open_source(args)
+        source = _open_source(args, config)
         avatar, warmth = _closing(source, lambda: _avatar(config, drawing)), None
     sinks = _closing(source, lambda: _open_sinks(specs, _format(args, config, source)))
     if live or microphone:
@@ -335,10 +335,11 @@ def _is_microphone(spec: str | None) -> bool:
     return spec is not None and spec.partition(":")[0] == "mic"
 
 
-def _open_source(args: argparse.Namespace) -> Source | MotionSource:
+def _open_source(args: argparse.Namespace, config: ShowConfig) -> Source | MotionSource:
     from streaming.schemes import open_source
 
-    return open_source(args.input, args.voice, args.backing, seconds=_seconds(args))
+    given = (args.input, args.voice, args.backing)
+    return open_source(*given, seconds=_seconds(args), microphone=config.microphone)
 
 
 def _warm_up(avatar: Any) -> Warmth:

@@ -109,6 +109,15 @@ class Pacer:
         with self._lock:
             return self._entered(index)
 
+    def sounding(self, t: float) -> float:
+        """The sample (not whole) whose place in the show is `t`: it entered `delay` before. -inf
+        while the show has not begun."""
+        with self._lock:
+            if not self._anchored:
+                return -inf
+            since = t - self.delay - self._at_time
+            return self._at_sample + since * SAMPLE_RATE / (1 + self._stretch)
+
     def due(self, tick: int) -> float:
         """When a tick fires; infinity while the show has not begun."""
         with self._lock:

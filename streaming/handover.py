@@ -295,6 +295,20 @@ class DelayLine:
             self._taken = max(self._taken, start + FRAME)
         return Sound(samples, start, stems)
 
+    def peek(self, start: int, n: int) -> F32:
+        """[C, n] samples from `start` on, taken or not, silent where nothing is (any more)."""
+        samples = np.zeros((self.channels, n), np.float32)
+        with self._lock:
+            a, b = max(start, 0, self._end - self.capacity), min(start + n, self._end)
+            if a < b:
+                samples[:, a - start : b - start] = self._buffer[:, np.arange(a, b) % self.capacity]
+        return samples
+
+    @property
+    def end(self) -> int:
+        """Sample index up to which there is sound."""
+        return self._end
+
     def _silence(self, start: int, end: int) -> None:
         start = max(start, end - self.capacity)
         if start < end:

@@ -31,6 +31,7 @@ from engine.timeline import (
 from streaming.clock import PERIOD, Pacer
 from streaming.handover import DelayLine, Latest, Ring, cut
 from streaming.ladder import Ladder, enlarged
+from streaming.microphone import MicrophoneConfig
 from streaming.ports import Source, UserError
 from streaming.stats import Stats
 from streaming.webconfig import WebConfig
@@ -78,8 +79,10 @@ class LiveConfig:
 
 @dataclass(frozen=True)
 class ShowConfig(AvatarConfig):
-    """All of a preset: who sings and how, how the show deals with time, how a page is served."""
+    """All of a preset: who sings and how, what is done to the microphone's sound, how the show
+    deals with time, how a page is served."""
 
+    microphone: MicrophoneConfig = field(default_factory=MicrophoneConfig)
     live: LiveConfig = field(default_factory=LiveConfig)
     web: WebConfig = field(default_factory=WebConfig)
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from difflib import get_close_matches
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -21,7 +21,9 @@ import soxr
 
 from engine.signals import F32, Sound
 from engine.timeline import SAMPLE_RATE
-from streaming.portaudio import Capture, Input, SoundSystem
+from streaming.devicenames import choose, same_again
+from streaming.levels import Levels
+from streaming.portaudio import Device, SoundSystem, Stream
 from streaming.ports import UserError
 
 GONE = 1.0  # seconds without sound
@@ -32,16 +34,37 @@ CAPACITY = 0.5  # seconds of sound between the device's thread and `read`
 log = logging.getLogger("cantar")
 
 
+@dataclass(frozen=True)
+class MicrophoneConfig:
+    """What is done to the microphone's sound.
+
+    channel: of the device, from 1; null: the first two as they are. gain_db: louder or softer.
+    gate_db: below this level, in dB of full scale, there is silence; null: no gate.
+    """
+
+    channel: int | None = None
+    gain_db: float = 0.0
+    gate_db: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.channel is not None and self.channel < 1:
+            raise ValueError(f"channel must be 1 or more, or null, got {self.channel}")
+        if not -40 <= self.gain_db <= 40:
+            raise ValueError(f"gain_db must be -40 to 40, got {self.gain_db}")
+        if self.gate_db is not None and not -100 <= self.gate_db <= 0:
+            raise ValueError(f"gate_db must be -100 to 0, or null, got {self.gate_db}")
+
+
 class System(Protocol):
     """What a microphone needs of `SoundSystem`."""
 
-    def inputs(self) -> list[Input]: ...
+    def inputs(self) -> list[Device]: ...
 
-    def default_input(self) -> Input | None: ...
+    def default_input(self) -> Device | None: ...
 
     def open(
-        self, device: Input, channels: int, rate: int, heard: Callable[[F32], None]
-    ) -> Capture: ...
+        self, device: Device, channels: int, rate: int, heard: Callable[[F32], None]
+    ) -> Stream: ...
 
     def close(self) -> None: ...
 
@@ -86,9 +109,13 @@ class _Blocks:
 class _Line:
     """One opened device, the blocks that come from it and their way to 48 kHz."""
 
-    def __init__(self, system: System, device: Input, now: Callable[[], float]) -> None:
+    def __init__(
+        self, system: System, device: Device, channel: int | None, now: Callable[[], float]
+    ) -> None:
         """Open at 48 kHz, or at the device's own rate. Raises OSError."""
-        self.channels = min(2, device.channels)
+        self._channel = channel
+        self._opened = channel or min(2, device.channels)
+        self.channels = 1 if channel else self._opened
         self.rate, self._capture = SAMPLE_RATE, self._open(system, device, now, SAMPLE_RATE)
         if self._capture is None:
             self.rate, self._capture = device.rate, self._open(system, device, now, device.rate)
@@ -98,15 +125,18 @@ class _Line:
         self.opened = now()
 
     def _open(
-        self, system: System, device: Input, now: Callable[[], float], rate: int
-    ) -> Capture | None:
+        self, system: System, device: Device, now: Callable[[], float], rate: int
+    ) -> Stream | None:
         blocks = self.blocks = _Blocks(round(CAPACITY * rate))
         try:
             return system.open(
-                device, self.channels, rate, lambda samples: blocks.put(samples, now())
+                device, self._opened, rate, lambda samples: blocks.put(self._chosen(samples), now())
             )
         except (OSError, ValueError):
             return None
+
+    def _chosen(self, samples: F32) -> F32:
+        return samples if self._channel is None else samples[self._channel - 1 :]
 
     def _new_resampler(self) -> soxr.ResampleStream | None:
         if self.rate == SAMPLE_RATE:
@@ -145,6 +175,7 @@ class Microphone:
         self,
         name: str = "",
         *,
+        config: MicrophoneConfig | None = None,
         seconds: float | None = None,
         system: Callable[[], System] = SoundSystem,
         now: Callable[[], float] = time.monotonic,
@@ -158,10 +189,13 @@ class Microphone:
         self.length = None if seconds is None else round(seconds * SAMPLE_RATE)
         self.lost = 0
         self._make_system, self._now, self._patience = system, now, patience
+        self._config = config or MicrophoneConfig()
+        self._levels = Levels(self._config.gain_db, self._config.gate_db)
         self._system: System | None = system()
         try:
             self._device = _choose(self._system, name)
-            self._line: _Line | None = _Line(self._system, self._device, now)
+            _check_channel(self._device, self._config.channel)
+            self._line: _Line | None = self._new_line(self._system)
         except OSError as error:
             self._system.close()
             raise UserError(f"microphone {self._device.name} cannot be opened: {error}") from None
@@ -201,6 +235,9 @@ class Microphone:
             self._system.close()
         self._line = self._system = None
 
+    def _new_line(self, system: System) -> _Line:
+        return _Line(system, self._device, self._config.channel, self._now)
+
     def _wait(self) -> Block | None:
         if self._line is None:
             time.sleep(self._patience)
@@ -216,7 +253,7 @@ class Microphone:
             missed = round(block.lost * SAMPLE_RATE / line.rate)
             self.lost, self._at = self.lost + missed, self._at + missed
         self._heard_until = block.arrived
-        samples = _with_channels(line.resampled(block), self.channels)
+        samples = self._levels(_with_channels(line.resampled(block), self.channels))
         sound = Sound(samples, self._at)
         self._at = sound.end
         return sound
@@ -246,8 +283,8 @@ class Microphone:
         self._tried = self._now()
         try:
             self._system = self._make_system()
-            self._device = _same_again(self._system.inputs(), self._device)
-            self._line = _Line(self._system, self._device, self._now)
+            self._device = same_again(self._system.inputs(), self._device)
+            self._line = self._new_line(self._system)
         except (OSError, UserError):
             self.close()
 
@@ -276,47 +313,21 @@ def list_microphones() -> list[str]:
         system.close()
 
 
-def _choose(system: System, name: str) -> Input:
-    """The device of that number, name or part of a name; the system's choice for "".
-
-    Raises UserError with the nearest name.
-    """
+def _choose(system: System, name: str) -> Device:
+    """The device that the user means; the system's choice for "". Raises UserError."""
     inputs = system.inputs()
     if not inputs:
         raise UserError("no microphone found: this system lists no sound inputs")
     if not name:
         return system.default_input() or inputs[0]
-    fitting = _by_number if name.isdecimal() else _by_name
-    chosen = fitting(inputs, name)
-    if chosen is not None:
-        return chosen
-    names = [device.name for device in inputs]
-    near = get_close_matches(name.lower(), [n.lower() for n in names], 1, 0.4)
-    hint = f"; did you mean mic:{names[[n.lower() for n in names].index(near[0])]}?" if near else ""
-    listed = ", ".join(f"{device.index} {device.name}" for device in inputs)
-    raise UserError(f"no microphone {name}{hint} (there are: {listed})")
+    return choose(inputs, name, "mic", "microphone")
 
 
-def _by_number(inputs: list[Input], number: str) -> Input | None:
-    return next((device for device in inputs if device.index == int(number)), None)
-
-
-def _by_name(inputs: list[Input], name: str) -> Input | None:
-    """The device of that name, else the first that begins with it, else that contains it."""
-    wanted = name.lower()
-    for fits in (str.__eq__, str.startswith, str.__contains__):
-        for device in inputs:
-            if fits(device.name.lower(), wanted):
-                return device
-    return None
-
-
-def _same_again(inputs: list[Input], device: Input) -> Input:
-    """The device in a new list, where its number may have changed. Raises OSError if absent."""
-    same = [other for other in inputs if (other.name, other.driver) == (device.name, device.driver)]
-    if not same:
-        raise OSError(f"{device.name} is not there")
-    return min(same, key=lambda other: abs(other.index - device.index))
+def _check_channel(device: Device, channel: int | None) -> None:
+    if channel is not None and channel > device.channels:
+        raise UserError(
+            f"microphone {device.name} has no channel {channel}: it has {device.channels}"
+        )
 
 
 def _with_channels(samples: F32, channels: int) -> F32:

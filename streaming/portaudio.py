@@ -1,4 +1,4 @@
-"""The one file that talks to PortAudio (by PyAudio): what inputs there are, and opening one.
+"""The one file that talks to PortAudio (by PyAudio): what devices there are, and opening them.
 
 PortAudio looks for devices only when it starts, so a `SoundSystem` is made anew to find one that
 has been plugged in again.
@@ -19,6 +19,7 @@ from engine.signals import F32
 from streaming.ports import UserError
 
 BLOCK_SECONDS = 0.01
+MOST_LEAD = 2.0  # s from a block to its sound that is believed
 
 _INSTALL = {
     "linux": "sudo apt-get install -y portaudio19-dev && pip install pyaudio",
@@ -28,8 +29,8 @@ _INSTALL = {
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
-    """A device that sound comes in by: its number, name, driver, channels, own rate in Hz."""
+class Device:
+    """What sound comes in or goes out by: its number, name, driver, channels, own rate in Hz."""
 
     index: int
     name: str
@@ -38,11 +39,11 @@ class Input:
     rate: int
 
 
-class Capture(Protocol):
-    """An input that is running."""
+class Stream(Protocol):
+    """A device that is running."""
 
     def running(self) -> bool:
-        """False once the device has stopped giving sound, for example because it is gone."""
+        """False once the device has stopped, for example because it is gone."""
         ...
 
     def close(self) -> None: ...
@@ -56,23 +57,22 @@ class SoundSystem:
         with _quiet():
             self._system: Any = self._pyaudio.PyAudio()
 
-    def inputs(self) -> list[Input]:
-        every = [
-            self._system.get_device_info_by_index(index)
-            for index in range(self._system.get_device_count())
-        ]
-        return [self._input(info) for info in every if info["maxInputChannels"] > 0]
+    def inputs(self) -> list[Device]:
+        return self._devices("Input")
 
-    def default_input(self) -> Input | None:
+    def outputs(self) -> list[Device]:
+        return self._devices("Output")
+
+    def default_input(self) -> Device | None:
         """The system's choice; else the first there is; None without any."""
-        try:
-            return self._input(self._system.get_default_input_device_info())
-        except OSError:
-            return next(iter(self.inputs()), None)
+        return self._default("Input")
+
+    def default_output(self) -> Device | None:
+        return self._default("Output")
 
     def open(
-        self, device: Input, channels: int, rate: int, heard: Callable[[F32], None]
-    ) -> Capture:
+        self, device: Device, channels: int, rate: int, heard: Callable[[F32], None]
+    ) -> Stream:
         """Start `device`; `heard` gets [channels, n] blocks of 10 ms in PortAudio's own thread.
 
         Raises OSError when the device does not do that.
@@ -83,28 +83,68 @@ class SoundSystem:
             heard(np.ascontiguousarray(samples.T))
             return None, int(self._pyaudio.paContinue)
 
+        return self._start(rate, channels, callback, input=True, input_device_index=device.index)
+
+    def play(
+        self, device: Device, channels: int, rate: int, fill: Callable[[int, float], F32]
+    ) -> Stream:
+        """Start `device`; `fill(n, lead)` gives the next [channels, n] samples, of which the first
+        will be heard in `lead` seconds. Called in PortAudio's own thread.
+
+        Raises OSError when the device does not do that.
+        """
+        stream: list[Any] = []
+
+        def callback(_: Any, n: int, times: dict[str, float], status: int) -> tuple[bytes, int]:
+            lead = times["output_buffer_dac_time"] - times["current_time"]
+            if not 0 < lead < MOST_LEAD:  # some drivers do not tell
+                lead = stream[0].get_output_latency() if stream else 0.0
+            samples = np.ascontiguousarray(fill(n, lead).T, np.float32)
+            return samples.tobytes(), int(self._pyaudio.paContinue)
+
+        stream.append(
+            self._start(rate, channels, callback, output=True, output_device_index=device.index)
+        )
+        return stream[0]
+
+    def _start(
+        self, rate: int, channels: int, callback: Callable[..., Any], **direction: Any
+    ) -> Stream:
         with _quiet():
             stream = self._system.open(
                 rate,
                 channels,
                 self._pyaudio.paFloat32,
-                input=True,
-                input_device_index=device.index,
                 frames_per_buffer=round(rate * BLOCK_SECONDS),
                 stream_callback=callback,
+                **direction,
             )
-        return _Capture(stream)
+        return _Stream(stream)
 
     def close(self) -> None:
         self._system.terminate()
 
-    def _input(self, info: dict[str, Any]) -> Input:
+    def _devices(self, way: str) -> list[Device]:
+        every = [
+            self._system.get_device_info_by_index(index)
+            for index in range(self._system.get_device_count())
+        ]
+        return [self._device(info, way) for info in every if info[f"max{way}Channels"] > 0]
+
+    def _default(self, way: str) -> Device | None:
+        try:
+            info = getattr(self._system, f"get_default_{way.lower()}_device_info")()
+        except OSError:
+            return next(iter(self._devices(way)), None)
+        return self._device(info, way)
+
+    def _device(self, info: dict[str, Any], way: str) -> Device:
         driver = self._system.get_host_api_info_by_index(info["hostApi"])["name"]
-        channels, rate = int(info["maxInputChannels"]), round(info["defaultSampleRate"])
-        return Input(int(info["index"]), str(info["name"]).strip(), str(driver), channels, rate)
+        channels, rate = int(info[f"max{way}Channels"]), round(info["defaultSampleRate"])
+        return Device(int(info["index"]), str(info["name"]).strip(), str(driver), channels, rate)
 
 
-class _Capture:
+class _Stream:
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
@@ -113,6 +153,9 @@ class _Capture:
             return bool(self._stream.is_active())
         except OSError:
             return False
+
+    def get_output_latency(self) -> float:
+        return float(self._stream.get_output_latency())
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # the device may be gone

@@ -20,6 +20,7 @@ from streaming.ports import MotionSource, Sink, Source, UserError
 
 if TYPE_CHECKING:
     from streaming.audiofile import AudioFile
+    from streaming.microphone import MicrophoneConfig
     from streaming.silence import Silence
 
 DEMO = Path(__file__).parent / "demo" / "demo.ogg"
@@ -104,10 +105,12 @@ def open_source(
     backing: str | None = None,
     *,
     seconds: float | None = None,
+    microphone: MicrophoneConfig | None = None,
 ) -> Source | MotionSource:
     """Open what sings: `input` (default `demo`), or `voice` and `backing` together.
 
     seconds: stop after so much sound (exactly round(seconds · 48,000) samples), None for all of it.
+    microphone: what is done to its sound, if there is one.
     Every source here also has `channels`, 1 or 2 (a MotionSource has not: it carries no sound).
 
     Raises UserError for an unknown, missing or unusable input, and for one not built yet.
@@ -117,6 +120,8 @@ def open_source(
     if voice is None and backing is None:
         scheme, argument = _find(INPUTS, "input", "demo" if input is None else input)
         assert scheme.opener is not None  # _find refuses what is not built
+        if scheme.word == "mic":
+            return _open_microphone(argument, seconds, microphone)
         return scheme.opener(argument, seconds)
     if input is not None:
         raise UserError("give either --input or --voice with --backing, not both")
@@ -215,10 +220,12 @@ def _open_file(path: str, seconds: float | None) -> AudioFile:
     return AudioFile(path, seconds=seconds)
 
 
-def _open_microphone(name: str, seconds: float | None) -> Source:
+def _open_microphone(
+    name: str, seconds: float | None, config: MicrophoneConfig | None = None
+) -> Source:
     from streaming.microphone import Microphone
 
-    return Microphone(name, seconds=seconds)
+    return Microphone(name, config=config, seconds=seconds)
 
 
 def _open_silence(_: str, seconds: float | None) -> Silence:

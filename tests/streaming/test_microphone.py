@@ -18,23 +18,23 @@ import pytest
 
 from engine.signals import Sound
 from engine.timeline import SAMPLE_RATE
-from streaming.microphone import GONE, Microphone, list_microphones
-from streaming.portaudio import Input
+from streaming.microphone import GONE, Microphone, MicrophoneConfig, list_microphones
+from streaming.portaudio import Device
 from streaming.ports import Source, UserError
 
-USB = Input(3, "USB Audio", "ALSA", 2, 44100)
-HEADSET = Input(1, "Headset (hw:1,0)", "ALSA", 1, 16000)
+USB = Device(3, "USB Audio", "ALSA", 2, 44100)
+HEADSET = Device(1, "Headset (hw:1,0)", "ALSA", 1, 16000)
 
 
 class World:
     """A clock, and sound devices that can be plugged and unplugged."""
 
-    def __init__(self, *devices: Input, rates: tuple[int, ...] = (48000,)) -> None:
+    def __init__(self, *devices: Device, rates: tuple[int, ...] = (48000,)) -> None:
         self.time, self.devices, self.rates = 100.0, list(devices), rates
         self.started = 0
         self.alive = True  # what is opened gives sound
         self.heard: Callable[[np.ndarray], None] = lambda samples: None
-        self.opened: tuple[Input, int, int] | None = None
+        self.opened: tuple[Device, int, int] | None = None
 
     def now(self) -> float:
         return self.time
@@ -43,13 +43,13 @@ class World:
         self.started += 1
         return self
 
-    def inputs(self) -> list[Input]:
+    def inputs(self) -> list[Device]:
         return self.devices
 
-    def default_input(self) -> Input | None:
+    def default_input(self) -> Device | None:
         return self.devices[0] if self.devices else None
 
-    def open(self, device: Input, channels: int, rate: int, heard) -> World:
+    def open(self, device: Device, channels: int, rate: int, heard) -> World:
         if rate not in self.rates:
             raise OSError("invalid sample rate")
         self.alive, self.opened, self.heard = True, (device, channels, rate), heard
@@ -61,8 +61,13 @@ class World:
     def close(self) -> None:
         self.alive = False
 
-    def microphone(self, name: str = "", seconds: float | None = None) -> Microphone:
-        return Microphone(name, seconds=seconds, system=self.system, now=self.now, patience=0)
+    def microphone(
+        self, name: str = "", seconds: float | None = None, **config: float
+    ) -> Microphone:
+        return Microphone(
+            name, config=MicrophoneConfig(**config), seconds=seconds, system=self.system,
+            now=self.now, patience=0,
+        )  # fmt: skip
 
     def give(self, samples: np.ndarray) -> None:
         """The device delivers a block [C, n]; the clock moves on by its length."""
@@ -100,6 +105,41 @@ def test_mono_devices_stay_mono() -> None:
     microphone = world.microphone()
     assert microphone.channels == 1
     assert world.opened == (HEADSET, 1, 48000)
+
+
+def test_one_channel_of_many() -> None:
+    mixer = Device(0, "Mixer", "ASIO", 8, 48000)
+    world = World(mixer)
+    microphone = world.microphone(channel=3)
+    assert microphone.channels == 1
+    assert world.opened == (mixer, 3, 48000)
+    world.give(np.arange(3, dtype=np.float32)[:, None] * block(1.0, channels=1))
+    assert np.array_equal(read(microphone).samples, block(2.0, channels=1))
+    with pytest.raises(UserError, match="Mixer has no channel 9: it has 8"):
+        world.microphone(channel=9)
+
+
+def test_gain() -> None:
+    world = World(USB)
+    microphone = world.microphone(gain_db=-6.0206)
+    world.give(block(0.5))
+    assert read(microphone).samples == pytest.approx(0.25, abs=1e-5)
+
+
+def test_the_gate_keeps_the_room_out_and_lets_the_voice_in_at_once() -> None:
+    """Room at -60 dB, a second of voice at -20 dB, room again; the gate at -45 dB."""
+    world = World(USB)
+    microphone = world.microphone(gate_db=-45)
+    levels = [0.001] * 50 + [0.1] * 100 + [0.001] * 100
+    heard = []
+    for level in levels:
+        world.give(block(level) * np.sign(np.sin(np.arange(480))).astype(np.float32))
+        heard.append(np.abs(read(microphone).samples).max())
+    assert max(heard[:50]) == 0
+    assert heard[51] == pytest.approx(0.1)  # open within 5 ms
+    assert min(heard[51:150]) == pytest.approx(0.1)
+    assert heard[160] > 0  # still open after a stop consonant
+    assert max(heard[-40:]) == 0
 
 
 def test_own_rate_where_48_khz_is_refused() -> None:
@@ -158,7 +198,7 @@ def test_unplugged_waited_for_and_back(caplog: pytest.LogCaptureFixture) -> None
     assert [r.getMessage() for r in caplog.records] == [
         "microphone USB Audio is gone; the show waits for it"
     ]
-    world.devices = [HEADSET, Input(5, USB.name, USB.driver, 2, 44100)]  # its number has changed
+    world.devices = [HEADSET, Device(5, USB.name, USB.driver, 2, 44100)]  # its number has changed
     world.time += 1.5
     assert read(microphone).samples.shape == (2, 0)
     world.time += 0.2
@@ -194,7 +234,7 @@ def test_back_with_another_channel_count() -> None:
     read(microphone)
     world.alive = False
     read(microphone)
-    world.devices = [Input(3, USB.name, USB.driver, 1, 48000)]
+    world.devices = [Device(3, USB.name, USB.driver, 1, 48000)]
     world.time += 2
     read(microphone)
     world.give(block(1, channels=1))
@@ -205,7 +245,7 @@ def test_back_with_another_channel_count() -> None:
     ("name", "device"),
     [("", HEADSET), ("3", USB), ("usb audio", USB), ("USB", USB), ("hw:1", HEADSET)],
 )
-def test_names(name: str, device: Input) -> None:
+def test_names(name: str, device: Device) -> None:
     assert World(HEADSET, USB).microphone(name).device == device.name
 
 
@@ -217,7 +257,7 @@ def test_names(name: str, device: Input) -> None:
         ([], "", "no microphone found"),
     ],
 )
-def test_wrong_names(devices: list[Input], name: str, message: str) -> None:
+def test_wrong_names(devices: list[Device], name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         World(*devices).microphone(name)
 
