@@ -45,6 +45,10 @@ from streaming.tuning import keep_to_ports, set_bitrates
 from streaming.webrtc import BadOffer
 
 log = logging.getLogger("cantar")
+wire = logging.getLogger(
+    "cantar.wire"
+)  # what is no HTTP at all: anybody could fill the log with it
+wire.setLevel(logging.CRITICAL)
 
 WEB = Path(__file__).parent / "web"
 PAGES = {"/": "index.html", "/stage": "stage.html"}
@@ -425,7 +429,7 @@ async def opened(
     server = Server(config, address.token, wings)
     runner = web.AppRunner(
         server.app(), access_log=None, keepalive_timeout=IDLE_S, lingering_time=LINGER_S,
-        shutdown_timeout=LINGER_S,
+        shutdown_timeout=LINGER_S, logger=wire,
     )  # fmt: skip
     await runner.setup()
     try:

@@ -54,6 +54,7 @@ EARLIEST = 320  # samples before its end that a packet's last frame of sound has
 FOLLOW = 0.1  # share of a tick's lateness by which the sending of sound follows it
 JUMP = 0.05  # s: a tick so far off is a new beginning
 MOST_DELAY_MS = 500
+HANG_UP_S = 5.0  # s that closing a connection may take
 MOST_SECTIONS = 5  # of an offer: sound, pictures, data, and a little room
 
 
@@ -403,11 +404,11 @@ class Peer:
             await self._pc.setRemoteDescription(offer)
             await self._pc.setLocalDescription(await self._pc.createAnswer())
         except Exception as error:  # aiortc answers bad SDP with whatever its parser trips over
-            await self._pc.close()
+            await self._hang_up()
             raise BadOffer(f"the offer cannot be used: {type(error).__name__}: {error}") from error
         answer = self._pc.localDescription.sdp
         if "a=candidate" not in answer:
-            await self._pc.close()
+            await self._hang_up()
             raise ConnectionError("no UDP port is free on this server")
         return with_sound_wishes(answer)
 
@@ -433,7 +434,15 @@ class Peer:
             self._pump.cancel()
         self.pictures.stop()
         self.sound.stop()
-        await self._pc.close()
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        """Close the connection, whatever state a bad offer has left it in."""
+        try:
+            async with asyncio.timeout(HANG_UP_S):
+                await self._pc.close()
+        except Exception as error:  # aiortc trips over its own half-made parts
+            log.debug("a connection did not close: %s: %s", type(error).__name__, error)
 
     def _on_track(self, track: MediaStreamTrack) -> None:
         if track.kind != "audio" or self._incoming is None or self._pump is not None:
@@ -476,9 +485,12 @@ def check_offer(sdp: str) -> None:
     if len(kinds) > MOST_SECTIONS:
         raise BadOffer(f"the offer has {len(kinds)} sections, more than {MOST_SECTIONS}")
     try:
-        SessionDescription.parse(sdp)
+        sections = SessionDescription.parse(sdp).media
     except Exception as error:  # the parser trips over bad SDP in its own ways
         raise BadOffer(f"the offer is no SDP: {type(error).__name__}: {error}") from None
+    names = {section.rtp.muxId for section in sections}
+    if len(names) < len(sections) or "" in names:
+        raise BadOffer("every section of the offer must have a mid of its own")
 
 
 def without_mdns(sdp: str) -> str:
