@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # nothing heavy is imported before it is needed: --help answe
     from streaming.schemes import SinkFormat
 
 # What only makes sense at the pace of the clock:
-LIVE_OUTPUTS = ("camera", "preview", "vmc", "vts", "ifm")
+LIVE_OUTPUTS = ("camera", "preview", "speaker", "vmc", "vts", "ifm")
 RENDERERS_BUILT = ("auto", "head", "puppet")
 RENDERERS_PLANNED = ("neural", "portrait")
 COMMANDS = ("doctor", "calibrate")
@@ -68,7 +68,7 @@ OPTIONS = (
     Option("--config", "FILE", "a preset (cpu, gpu, vtuber, karaoke) or a YAML file"),
     Option("--set", "K=V", "set one value, such as renderer.width=640", many=True),
     Option("--list-avatars", None, "print the avatars that can sing"),
-    Option("--list-devices", None, "print microphones and cameras"),
+    Option("--list-devices", None, "print microphones, speakers and cameras"),
     Option("--json", None, "doctor: print a list of name, status and fix"),
     Option("--serve", "[HOST:]PORT", "serve the page there (default: 127.0.0.1:8080)"),
     Option("--token", "T", "what a browser must know; needed on any host but this one"),

@@ -26,7 +26,7 @@ from engine.timeline import FRAME_RATE, HOP, HOP_RATE
 from streaming.clock import Paced, Pacer
 from streaming.drawing import SLOTS, DrawingProcess
 from streaming.line import REGULAR, Frame, LiveConfig, LiveLine, Singer, Tail, channels_of, sing
-from streaming.ports import MotionSource, Sink, Source, UserError
+from streaming.ports import Follower, MotionSource, Sink, Source, UserError
 from streaming.preview import ShowOver
 from streaming.stats import Stats
 
@@ -319,6 +319,9 @@ def run_live(
             draw_small=draw_small,
         )
         watch(line)
+        for sink in sinks:
+            if isinstance(sink, Follower):
+                sink.follow(line.sound, line.pacer)
         with _garbage_kept() if alone else nullcontext():
             _Crew(line, source, outputs, stopped, status, now, sleep).run()
     except BaseException:

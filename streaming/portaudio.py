@@ -18,7 +18,10 @@ import numpy as np
 from engine.signals import F32
 from streaming.ports import UserError
 
-BLOCK_SECONDS = 0.01
+HEAR_SECONDS, PLAY_SECONDS = (
+    0.01,
+    0.02,
+)  # of a block; shorter ones to play run dry on a busy machine
 MOST_LEAD = 2.0  # s from a block to its sound that is believed
 
 _INSTALL = {
@@ -83,7 +86,8 @@ class SoundSystem:
             heard(np.ascontiguousarray(samples.T))
             return None, int(self._pyaudio.paContinue)
 
-        return self._start(rate, channels, callback, input=True, input_device_index=device.index)
+        ways = {"input": True, "input_device_index": device.index}
+        return self._start(rate, channels, HEAR_SECONDS, callback, ways)
 
     def play(
         self, device: Device, channels: int, rate: int, fill: Callable[[int, float], F32]
@@ -102,22 +106,26 @@ class SoundSystem:
             samples = np.ascontiguousarray(fill(n, lead).T, np.float32)
             return samples.tobytes(), int(self._pyaudio.paContinue)
 
-        stream.append(
-            self._start(rate, channels, callback, output=True, output_device_index=device.index)
-        )
+        ways = {"output": True, "output_device_index": device.index}
+        stream.append(self._start(rate, channels, PLAY_SECONDS, callback, ways))
         return stream[0]
 
     def _start(
-        self, rate: int, channels: int, callback: Callable[..., Any], **direction: Any
+        self,
+        rate: int,
+        channels: int,
+        seconds: float,
+        callback: Callable[..., Any],
+        ways: dict[str, Any],
     ) -> Stream:
         with _quiet():
             stream = self._system.open(
                 rate,
                 channels,
                 self._pyaudio.paFloat32,
-                frames_per_buffer=round(rate * BLOCK_SECONDS),
+                frames_per_buffer=round(rate * seconds),
                 stream_callback=callback,
-                **direction,
+                **ways,
             )
         return _Stream(stream)
 

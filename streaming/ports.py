@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from engine.signals import Motion, Picture, Sound
+
+if TYPE_CHECKING:
+    from streaming.clock import Pacer
+    from streaming.handover import DelayLine
 
 
 class UserError(Exception):
@@ -67,4 +71,14 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Finish: what was written stays playable. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A sink with a clock of its own (a sound device), which takes its sound from the line itself
+    rather than frame by frame."""
+
+    def follow(self, sound: DelayLine | None, pacer: Pacer) -> None:
+        """A live show begins. `sound`: what arrives, by sample index; None if there is none."""
         ...

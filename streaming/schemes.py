@@ -180,14 +180,15 @@ def open_sink(spec: str, fmt: SinkFormat) -> Sink:
 
 
 def list_devices() -> list[str]:
-    """One line per microphone and virtual camera found here, spelt as `--input`/`--output` take it.
+    """One line per microphone, speaker and virtual camera, spelt as `--input`/`--output` take it.
 
     A kind of device that cannot be listed gives one line that says why.
     """
     from streaming.camera import list_cameras
     from streaming.microphone import list_microphones
+    from streaming.speaker import list_speakers
 
-    return list_microphones() + list_cameras()
+    return list_microphones() + list_speakers() + list_cameras()
 
 
 def describe_schemes() -> tuple[list[str], list[str]]:
@@ -300,6 +301,12 @@ def _open_stems(folder: str, fmt: SinkFormat) -> Sink:
     return StemFiles(folder, fmt)
 
 
+def _open_speaker(name: str, fmt: SinkFormat) -> Sink:
+    from streaming.speaker import Speaker
+
+    return Speaker(name, fmt)
+
+
 def _open_vmc(argument: str, fmt: SinkFormat) -> Sink:
     from streaming.vmc import Vmc
 
@@ -370,6 +377,12 @@ def _check_camera(_: str, fmt: SinkFormat | None) -> None:
     check_camera()
 
 
+def _check_speaker(name: str, fmt: SinkFormat | None) -> None:
+    from streaming.speaker import check_speaker
+
+    check_speaker(name, fmt)
+
+
 def _check_vmc(argument: str, fmt: SinkFormat | None) -> None:
     from streaming.vmc import check_vmc
 
@@ -417,7 +430,8 @@ OUTPUTS: tuple[Scheme[SinkOpener], ...] = (
            _open_stems, _check_stems),
     Scheme("none", "everything is made and nothing kept: for measuring", _open_none),
     Scheme("NAME.wav", "the sound alone", None),
-    Scheme("speaker[:NAME]", "the sound, played in time with the pictures", None),
+    Scheme("speaker[:NAME]", "the sound, played in time with the pictures", _open_speaker,
+           _check_speaker),
     Scheme("vmc://H:P", "motion to VMC programs: VSeeFace, Warudo …", _open_vmc, _check_vmc),
     Scheme("vts://H:P", "motion to VTube Studio", _open_vtube_studio, _check_vtube_studio),
     Scheme("ifm://H:P", "motion as iFacialMocap sends it", _open_ifacialmocap, _check_ifacialmocap),

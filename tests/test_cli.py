@@ -99,7 +99,6 @@ MISTAKES = [
     (["--serve", "8080", "--input", "demo"], "do not go together"),
     (["--set", "web.udp_ports=1-2"], "udp_ports must be any, or FROM-TO"),
     (["--set", "web.ice_servers=[{urls: 'http://x'}]"], "urls must begin with stun: or turn:"),
-    (["--output", "speaker"], "not built yet"),
     (["--output", "stems:no/such/folder"], "there is no folder no/such"),
     (["--output", "stems:../songs/song.wav"], "it is not a folder"),
     (["--output", "stems://out"], "did you mean stems:out?"),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
-import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +19,7 @@ from engine.timeline import SAMPLE_RATE
 from streaming.microphone import GONE, Microphone, MicrophoneConfig, list_microphones
 from streaming.portaudio import Device
 from streaming.ports import Source, UserError
+from tests.streaming.pulse import Pulse, serve_pulse
 
 USB = Device(3, "USB Audio", "ALSA", 2, 44100)
 HEADSET = Device(1, "Headset (hw:1,0)", "ALSA", 1, 16000)
@@ -284,57 +283,9 @@ def test_without_portaudio(monkeypatch: pytest.MonkeyPatch, platform: str, line:
 # ---- a real PulseAudio --------------------------------------------------------------------------
 
 
-class Pulse:
-    """A PulseAudio of the test's own: the sink `song`, its monitor as the source `virtual_mic`."""
-
-    def __init__(self, home: Path) -> None:
-        self.home, self.socket = home, home / "native"
-        self.server: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.socket.unlink(missing_ok=True)
-        environment = {**os.environ, "HOME": str(self.home), "XDG_RUNTIME_DIR": str(self.home),
-                       "PULSE_RUNTIME_PATH": str(self.home)}  # fmt: skip
-        environment.pop("PULSE_SERVER", None)
-        modules = [
-            f"module-native-protocol-unix socket={self.socket} auth-anonymous=1",
-            "module-null-sink sink_name=song rate=48000 channels=2 norewinds=1",
-            "module-remap-source master=song.monitor source_name=virtual_mic",
-        ]
-        loads = [word for module in modules for word in ("-L", module)]
-        self.server = subprocess.Popen(
-            ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no",
-             "--realtime=no", "--high-priority=no", *loads],
-            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        deadline = time.monotonic() + 10
-        while subprocess.run(["pactl", "list", "sources"], capture_output=True).returncode:
-            assert time.monotonic() < deadline, "PulseAudio did not start"
-            time.sleep(0.05)
-
-    def kill(self) -> None:
-        if self.server is not None:
-            self.server.kill()
-            self.server.wait()
-            self.server = None
-
-
 @pytest.fixture
 def pulse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pulse]:
-    missing = [name for name in ("pulseaudio", "pactl", "paplay") if not shutil.which(name)]
-    if missing:
-        pytest.skip(f"the real microphone is NOT tested: {', '.join(missing)} not installed")
-    pytest.importorskip("pyaudio", reason="the real microphone is NOT tested: no PyAudio")
-    server = Pulse(tmp_path)
-    monkeypatch.setenv("PULSE_SERVER", f"unix:{server.socket}")
-    monkeypatch.setenv("PULSE_SOURCE", "virtual_mic")
-    server.start()
-    if not any("pulse" in line for line in list_microphones()):
-        server.kill()
-        pytest.skip("the real microphone is NOT tested: no ALSA plug-in for PulseAudio "
-                    "(apt install libasound2-plugins)")  # fmt: skip
-    yield server
-    server.kill()
+    yield from serve_pulse(tmp_path, monkeypatch)
 
 
 def record(microphone: Microphone, seconds: float) -> list[Sound]:
