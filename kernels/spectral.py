@@ -133,7 +133,8 @@ def running_views(
 ) -> tuple[F32, F32, F32, F32]:
     """Band powers [T, B, bands] in dB, against the running loudness and each band's running mean.
 
-    hops, level: [B], means: [B, bands], of the hops before. Returns views [T, B, 2, bands] and the
+    hops, level: [B], means: [B, bands], of the hops before. A hop of less power than `floor` is
+    silence and changes none of them. Returns views [T, B, 2, bands] and the
     three running values after them.
     """
     steps, batch, bands = power.shape
@@ -147,8 +148,10 @@ def running_views(
             for k in range(bands):
                 total += power[t, b, k]
                 decibels[k] = ten * np.log10(power[t, b, k] + floor32)
-            hops[b] = min(hops[b] + np.float32(1.0), np.float32(memory))
-            share = np.float32(1.0) / hops[b]
+            share = np.float32(0.0)
+            if total / np.float32(bands) > floor32:
+                hops[b] = min(hops[b] + np.float32(1.0), np.float32(memory))
+                share = np.float32(1.0) / hops[b]
             level[b] += share * (total / np.float32(bands) - level[b])
             loudness = ten * np.log10(level[b] + floor32)
             for k in range(bands):
@@ -167,8 +170,9 @@ def running_views_plain(
     views = np.empty((*power.shape[:2], 2, power.shape[2]), np.float32)
     for t, now in enumerate(power):
         decibels = 10 * np.log10(now + np.float32(floor))
-        hops = np.minimum(hops + 1, np.float32(memory))
-        share = 1 / hops
+        heard = now.mean(axis=1) > np.float32(floor)
+        hops = np.where(heard, np.minimum(hops + 1, np.float32(memory)), hops)
+        share = np.where(heard, 1 / np.maximum(hops, 1), np.float32(0))
         level = level + share * (now.mean(axis=1) - level)
         means = means + share[:, None] * (decibels - means)
         loudness = 10 * np.log10(level + np.float32(floor))

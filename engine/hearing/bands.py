@@ -46,14 +46,15 @@ class BandState(NamedTuple):
 
 class BandViews:
     """Band powers [T, B, 96] → network input [T, B, 2, 96]: each band against the running loudness,
-    and against its own running mean; both of the past only."""
+    and against its own running mean; both of the past only. Silence teaches the means nothing, or a
+    song's first chord would seem to come out of nowhere for seconds, as only voices do."""
 
     def initial_state(self, batch: int = 1) -> BandState:
         """Nothing heard yet."""
         return BandState(
             np.zeros(batch, np.float32),
             np.zeros(batch, np.float32),
-            np.zeros((batch, BANDS), np.float32),
+            np.full((batch, BANDS), 10 * np.log10(FLOOR), np.float32),
         )
 
     def __call__(self, x: F32, state: BandState) -> tuple[F32, BandState]:

@@ -303,6 +303,16 @@ def _release(rng: Rng, voice: F32, backing: F32) -> tuple[F32, F32]:
     return voice, backing
 
 
+def _begin(rng: Rng, voice: F32, backing: F32) -> tuple[F32, F32]:
+    """Silence, then both at once: that something begins must not mean that somebody sings."""
+    first, fade = (
+        int(rng.uniform(0, 2.5) * FEATURE_RATE),
+        int(rng.uniform(1e-3, 0.1) * FEATURE_RATE),
+    )
+    opening = np.clip((np.arange(len(voice), dtype=np.float32) - first) / fade, 0, 1)
+    return voice * opening, backing * opening
+
+
 def make_pair(rng: Rng, library: Library, length: int) -> tuple[F32, F32]:
     """Voice and backing [length] at the levels of one mixture; a quarter of them lacks one."""
     kind = rng.random()
@@ -314,6 +324,8 @@ def make_pair(rng: Rng, library: Library, length: int) -> tuple[F32, F32]:
         x = make_backing(rng, library, length)
         backing = x * np.float32(0.1 / (loudness(x) + TINY))
     voice, backing = _release(rng, voice, backing)
+    if rng.random() < 0.3:
+        voice, backing = _begin(rng, voice, backing)
     gain = np.float32(10 ** (rng.uniform(-20, 8) / 20))
     if rng.random() < 0.5:
         hiss = np.float32(10 ** (rng.uniform(-85, -55) / 20))

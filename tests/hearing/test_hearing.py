@@ -8,7 +8,7 @@ import python_speech_features
 import torch
 
 from engine.hearing import mfcc, stft
-from engine.hearing.bands import BANK
+from engine.hearing.bands import BANDS, BANK, BandViews
 from engine.hearing.features import silence
 from engine.hearing.framing import Framer
 from engine.hearing.hearing import Heard, Hearing
@@ -65,6 +65,17 @@ def test_stft_gives_the_sound_back_one_hop_late() -> None:
 
 def test_bands_sum_to_one_in_every_bin() -> None:
     np.testing.assert_allclose(BANK.sum(axis=0), 1, atol=1e-5)
+
+
+def test_silence_teaches_nothing() -> None:
+    """Sound after silence, at the start or in the middle, looks as it would without the silence."""
+    part = BandViews()
+    sound = np.random.default_rng(1).uniform(1e-4, 1, (40, 1, BANDS)).astype(np.float32)
+    silence = np.full((25, 1, BANDS), 1e-9, np.float32)
+    plain, _ = part(sound, part.initial_state())
+    interrupted = np.concatenate([silence, sound[:17], silence, sound[17:]])
+    views, _ = part(interrupted, part.initial_state())
+    np.testing.assert_array_equal(np.concatenate([views[25:42], views[67:]]), plain)
 
 
 @pytest.mark.parametrize("lookahead", [0, 2, 6])
