@@ -4,6 +4,7 @@ run_live.py                                              a page at http://127.0.
 run_live.py --input song.ogg --output out.mp4            as fast as it goes
 run_live.py --config vtuber --input mic --output camera  live
 run_live.py doctor                                       is everything there?
+run_live.py calibrate                                    from loudspeaker to microphone
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ LIVE_OUTPUTS = ("camera", "preview", "speaker", "vmc", "vts", "ifm")
 RENDERERS_BUILT = ("auto", "head", "puppet")
 RENDERERS_PLANNED = ("neural", "portrait")
 COMMANDS = ("doctor", "calibrate")
-COMMANDS_BUILT = ("doctor",)
 INTERRUPTED = 128  # + the number of the signal is the exit code, as in a shell
 TELL_EVERY = 15  # frames between two movements of the progress bar
 STATUS_LINES_EVERY = 10  # status lines between two that are printed where there is no terminal
@@ -152,11 +152,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
             raise UsageError(f"{option.flag} is not built yet")
     if args.json and args.command != "doctor":
         raise UsageError("--json is for doctor: run_live.py doctor --json")
-    if args.command in COMMANDS_BUILT:
-        return args
-    if args.command in COMMANDS:
-        raise UsageError(f"{args.command} is not built yet")
-    if args.command is not None:
+    if args.command not in (None, *COMMANDS):
         near = get_close_matches(args.command, COMMANDS, 1, 0.6)
         hint = f"; did you mean {near[0]}?" if near else f"; for a song: --input {args.command}"
         raise UsageError(f"unknown command {args.command}{hint}")
@@ -239,6 +235,8 @@ def _run(args: argparse.Namespace) -> int:
     config, seconds = _config(args), _seconds(args)
     if args.command == "doctor":
         return _doctor(args, config)
+    if args.command == "calibrate":
+        return _calibrate(args)
     if _is_page(args):
         return _serve(args, config)
     specs = args.output or [_default_output(args)]
@@ -267,6 +265,16 @@ def _doctor(args: argparse.Namespace, config: ShowConfig) -> int:
     if args.json:
         print(json.dumps([{"name": c.name, "status": c.status, "fix": c.fix} for c in checks]))
     return 0 if succeeded(checks) else 1
+
+
+def _calibrate(args: argparse.Namespace) -> int:
+    from streaming.calibration import calibrate
+
+    if args.output is not None and len(args.output) > 1:
+        raise UsageError("calibrate takes one --output speaker:NAME")
+    say = functools.partial(print, file=sys.stderr, flush=True)
+    print(calibrate(args.input, args.output[0] if args.output else None, say))
+    return 0
 
 
 SHOW = ("input", "voice", "backing", "output", "seconds", "realtime")  # not with the page

@@ -193,7 +193,7 @@ class Microphone:
         self._levels = Levels(self._config.gain_db, self._config.gate_db)
         self._system: System | None = system()
         try:
-            self._device = _choose(self._system, name)
+            self._device = choose_microphone(self._system, name)
             _check_channel(self._device, self._config.channel)
             self._line: _Line | None = self._new_line(self._system)
         except OSError as error:
@@ -313,7 +313,7 @@ def list_microphones() -> list[str]:
         system.close()
 
 
-def _choose(system: System, name: str) -> Device:
+def choose_microphone(system: System, name: str) -> Device:
     """The device that the user means; the system's choice for "". Raises UserError."""
     inputs = system.inputs()
     if not inputs:

@@ -184,7 +184,7 @@ class Speaker:
         self.following: Following | None = None
         self._system: System | None = system()
         try:
-            self._device = _choose(self._system, name)
+            self._device = choose_speaker(self._system, name)
         except UserError:
             self._system.close()
             raise
@@ -302,12 +302,12 @@ def check_speaker(name: str, fmt: SinkFormat | None) -> None:
     """Raise UserError when PortAudio is not installed, or there is no such device."""
     system = SoundSystem()
     try:
-        _choose(system, name)
+        choose_speaker(system, name)
     finally:
         system.close()
 
 
-def _choose(system: System, name: str) -> Device:
+def choose_speaker(system: System, name: str) -> Device:
     outputs = system.outputs()
     if not outputs:
         raise UserError("no speaker found: this system lists no sound outputs")

@@ -109,7 +109,8 @@ MISTAKES = [
     (["--output", "ifm://localhost:0"], "the port must be a number"),
     (["--output", "x.wav"], "not built yet"),
     (["--json"], "--json is for doctor"),
-    (["calibrate"], "calibrate is not built yet"),
+    (["calibrate", "--input", SONG], "calibrate: expected --input mic[:NAME]"),
+    (["calibrate", "--output", "camera"], "calibrate: expected --output speaker[:NAME]"),
     (["docter"], "did you mean doctor?"),
     (["song.ogg"], "for a song: --input song.ogg"),
 ]
