@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from urllib.parse import urlsplit
 
@@ -29,10 +29,13 @@ class Denied(Exception):
 
 
 class Gate:
-    """token: the operator's; None on loopback, where none is needed."""
+    """token: the operator's; None on loopback, where none is needed. origins: other sites whose
+    pages may ask, too."""
 
-    def __init__(self, token: str | None, now: Callable[[], float]) -> None:
-        self._token, self._now = token, now
+    def __init__(
+        self, token: str | None, now: Callable[[], float], origins: Sequence[str] = ()
+    ) -> None:
+        self._token, self._now, self._origins = token, now, origins
         self._secret = secrets.token_bytes(32)
         self._used: OrderedDict[str, None] = OrderedDict()
 
@@ -76,8 +79,24 @@ class Gate:
         if self._token is None and host_name(host) not in LOOPBACK:
             raise Denied(403, "this server answers to localhost only")
         origin = headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is None or origin in self._origins:
+            return
+        if urlsplit(origin).netloc.lower() != host.lower():
             raise Denied(403, "pages from elsewhere may not use this server")
+
+    def sharing(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers (CORS) that let a page of one of `origins` read the answer."""
+        origin = headers.get("Origin", "")
+        if origin not in self._origins:
+            return {}
+        return {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
+            "Access-Control-Allow-Headers": "Authorization, Content-Type",
+            "Access-Control-Expose-Headers": "Location, Retry-After",
+            "Cross-Origin-Resource-Policy": "cross-origin",
+            "Vary": "Origin",
+        }
 
     def _signed(self, kind: str, seconds: int) -> str:
         text = f"{kind}.{int(self._now()) + seconds}.{secrets.token_urlsafe(9)}"

@@ -129,7 +129,7 @@ class Server:
         self, config: ShowConfig, token: str | None = None, wings: Wings | None = None
     ) -> None:
         self.config = config
-        self.gate = Gate(token, time.time)
+        self.gate = Gate(token, time.time, config.web.origins)
         self.songs = Songs(config.web.upload_mb)
         self.sessions = Sessions(config, open_song=self._open_song, wings=wings)
         self.motions = Motions(config, busy=lambda: len(self.sessions) > 0)
@@ -141,7 +141,7 @@ class Server:
         self._drawing = asyncio.Lock()
         clock = time.monotonic
         self._rates = {
-            "offer": Rate(30, 60, clock), "login": Rate(10, 60, clock),
+            "offer": Rate(config.web.offers_per_minute, 60, clock), "login": Rate(10, 60, clock),
             "song": Rate(20, 60, clock), "motion": Rate(30, 60, clock),
         }  # fmt: skip
         self._metrics = CollectorRegistry()
@@ -193,9 +193,12 @@ class Server:
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Origin first; then errors as JSON, and the headers that every answer carries."""
+        shared: dict[str, str] = {}
         try:
             self.gate.check_origin(request.headers)
-            response = await handler(request)
+            shared = self.gate.sharing(request.headers)
+            asked_before = request.method == "OPTIONS" and shared
+            response = web.Response(status=204) if asked_before else await handler(request)
         except (Denied, Refused) as error:
             self.denied += isinstance(error, Denied)
             response = _error(error.status, str(error), error.retry_after)
@@ -217,7 +220,7 @@ class Server:
             log.exception("a request failed")
             response = _error(500, "something went wrong here; the log says what")
         if not response.prepared:
-            response.headers.update(SECURITY)
+            response.headers.update(SECURITY | shared)
         return response
 
     def _let_in(self, request: web.Request, kind: str) -> None:
@@ -239,10 +242,13 @@ class Server:
         renderer = self.config.renderer
         return web.json_response(
             {
-                "avatars": [{"name": x.name, "title": x.title} for x in identities],
+                "avatars": [
+                    {"name": x.name, "title": x.title, "renderers": x.renderers} for x in identities
+                ],
                 "styles": STYLES,
                 "avatar": self.config.avatar,
                 "style": self.config.style,
+                "renderer": renderer.name,
                 "background": renderer.background,
                 "width": renderer.width,
                 "height": renderer.height,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import logging
 import os
 import secrets
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.avatar import Avatar
-from engine.rendering.identity import list_identities
+from engine.rendering.identity import RENDERERS, list_identities
 from engine.signals import Motion, Picture, Sound
 from engine.timeline import FRAME_RATE
 from streaming.drawing import DrawingEnded, DrawingProcess
@@ -39,6 +40,7 @@ ENCODE_S = 0.010  # s of a core per frame for pictures and sound on their way, m
 CONNECT_S = 20.0  # a page that has not connected by then is gone
 RESUME_S = 20.0  # how long a show waits for a page whose connection broke
 QUIET_S = 5.0  # without a single packet from a page, it counts as gone; ICE notices after 30
+TIDY_S = 0.2  # after a show's end
 LEVELS_EVERY = 0.1  # s
 REAP_EVERY = 10  # levels
 SILENT, LOUD = -36.0, 4.0  # first cepstral coefficient where a meter begins and ends
@@ -68,6 +70,7 @@ class Wish:
     style: int | None = None
     background: str | None = None
     framing: str | None = None
+    renderer: str | None = None
     matte: bool = False
 
     def __post_init__(self) -> None:
@@ -81,6 +84,8 @@ class Wish:
             raise ValueError(f"style: expected a whole number from 0 to {STYLES - 1}")
         if self.framing not in (None, "bust", "face"):
             raise ValueError("framing: expected bust or face")
+        if self.renderer not in (None, *RENDERERS):
+            raise ValueError(f"renderer: expected one of {', '.join(RENDERERS)}")
         if type(self.matte) is not bool:
             raise ValueError("matte: expected true or false")
         if self.background is not None:
@@ -88,7 +93,9 @@ class Wish:
 
     def of(self, config: ShowConfig) -> ShowConfig:
         """The configuration of this wish."""
-        look = {"background": self.background, "framing": self.framing}
+        look = {
+            "background": self.background, "framing": self.framing, "name": self.renderer,
+        }  # fmt: skip
         if self.matte:
             look["background"] = "transparent"
         who = {"avatar": self.avatar, "style": self.style}
@@ -381,6 +388,7 @@ class Sessions:
         self._live: dict[str, Session] = {}
         self._coming = 0  # offers that are being answered
         self._ending: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         self._clockwork: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -395,6 +403,8 @@ class Sessions:
         cast = await self._in_executor(self._wings.take, self.config)
         self.capacity = self.config.web.sessions or measured_capacity(cast.warmth, self._cores)
         self._wings.put(cast)
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays: the searches of `_tidy` need not look at it
         self._clockwork = asyncio.ensure_future(self._watch())
 
     async def close(self) -> None:
@@ -409,8 +419,9 @@ class Sessions:
         if self._clockwork is not None:
             self._clockwork.cancel()
         await asyncio.gather(*(self.end(session.id) for session in self.live))
-        await asyncio.gather(*self._ending)
+        await asyncio.gather(*self._ending, *self._leaving)
         await self._in_executor(self._wings.close)
+        gc.unfreeze()
 
     async def offer(self, sdp: str, wish: Wish) -> tuple[Session, str]:
         """A new show and the answer to its page. Raises Refused, BadOffer, UserError."""
@@ -452,6 +463,13 @@ class Sessions:
         session = self._live.pop(id, None)
         if session is None:
             return False
+        leaving = asyncio.ensure_future(self._leave(session))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+        await asyncio.shield(leaving)
+        return True
+
+    async def _leave(self, session: Session) -> None:
         if session.peer is not None:
             await session.peer.close()
         await self._in_executor(session.stop)
@@ -460,7 +478,7 @@ class Sessions:
             self.counts.skipped += session.line.stats.skipped
         self.counts.failed += session.failure is not None
         await self._in_executor(self._wings.put, session.performer.cast)
-        return True
+        asyncio.get_running_loop().call_later(TIDY_S, _tidy)
 
     def _admit(self) -> None:
         """Raise Refused when there is no room for another show."""
@@ -478,6 +496,8 @@ class Sessions:
 
     async def _session(self, wish: Wish) -> Session:
         loop = asyncio.get_running_loop()
+        if self._leaving:  # their singer may be ours in a moment: quicker than to load another
+            await asyncio.wait(set(self._leaving))
         source: Source
         if wish.input in ("microphone", "karaoke"):
             source = Incoming(karaoke=wish.input == "karaoke")
@@ -578,6 +598,12 @@ class Sessions:
 
     async def _in_executor(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+
+
+def _tidy() -> None:
+    """Connections are circles of references with coders in them, megabytes and threads of their
+    own; left to itself, Python would keep a dozen. A few milliseconds."""
+    gc.collect()
 
 
 def measured_capacity(warmth: Warmth, cores: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 PORTS = re.compile(r"(\d{1,5})-(\d{1,5})")
+ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]]+(:\d{1,5})?")
 ICE_SCHEMES = ("stun:", "stuns:", "turn:", "turns:")
 
 
@@ -19,6 +20,8 @@ class WebConfig:
     sessions: singers at once; null: as many as this machine was measured to hold. idle_s: a session
     that nobody sends sound to ends after so long. longest_s: every session does. drain_s: what a
     show may still take when the server is asked to stop. upload_mb: the largest song that is taken.
+    offers_per_minute: shows and changes that one address may ask for. origins: other sites whose
+    pages may use the server (CORS), `https://host[:port]` each.
     ice_servers: as in a browser, `{urls, username, credential}` each. udp_ports: `FROM-TO`, or
     `any`.
     """
@@ -33,6 +36,8 @@ class WebConfig:
     longest_s: float = 7200.0
     drain_s: float = 10.0
     upload_mb: int = 50
+    offers_per_minute: int = 30
+    origins: list = field(default_factory=list, hash=False)
     ice_servers: list = field(default_factory=list, hash=False)
     udp_ports: str = "any"
 
@@ -45,6 +50,11 @@ class WebConfig:
             raise ValueError(f"sessions must be 1 or more, or null, got {self.sessions}")
         if min(self.idle_s, self.longest_s) <= 0 or self.drain_s < 0 or self.upload_mb < 1:
             raise ValueError("idle_s, longest_s and upload_mb must be above 0, drain_s not below")
+        if self.offers_per_minute < 1:
+            raise ValueError(f"offers_per_minute must be 1 or more, got {self.offers_per_minute}")
+        for origin in self.origins:
+            if not isinstance(origin, str) or not ORIGIN.fullmatch(origin):
+                raise ValueError(f"origins: expected https://host[:port], got {origin!r}")
         for server in self.ice_servers:
             _check_ice_server(server)
         self.port_range()

@@ -127,6 +127,12 @@ class Browser:
                 clickCount=1,
             )  # fmt: skip
 
+    def choose(self, selector: str, path: Path) -> None:
+        """Give a file to an `<input type=file>`, as if it had been picked."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+
     def look(self, width: int, height: int, *, dark: bool = False, phone: bool = False) -> None:
         """The size of the window and the colour scheme that the user likes."""
         self.call(
@@ -136,8 +142,10 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
-    def shoot(self, path: Path) -> None:
-        """A screenshot as PNG."""
+    def shoot(self, path: Path, *, transparent: bool = False) -> None:
+        """A screenshot as PNG; what the page leaves unpainted is white, or stays transparent."""
+        colour = {"color": {"r": 0, "g": 0, "b": 0, "a": 0}} if transparent else {}
+        self.call("Emulation.setDefaultBackgroundColorOverride", **colour)
         data = self.call("Page.captureScreenshot", format="png")["data"]
         path.write_bytes(base64.b64decode(data))
 

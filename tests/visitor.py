@@ -10,8 +10,9 @@ from typing import Any
 import av
 import numpy as np
 from aiohttp import ClientSession
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.rtcconfiguration import RTCIceTransportPolicy
 
 from engine.signals import F32
 from engine.timeline import SAMPLE_RATE
@@ -46,16 +47,25 @@ class Singing(MediaStreamTrack):
 class Visitor:
     """Asks for a show and takes what comes. pictures, sounds: (time stamp s, loop time, value)."""
 
-    def __init__(self, web: ClientSession, song: F32 | None = None, ssl: Any = True) -> None:
+    def __init__(
+        self,
+        web: ClientSession,
+        song: F32 | None = None,
+        ssl: Any = True,
+        turn: RTCIceServer | None = None,
+        policy: RTCIceTransportPolicy = RTCIceTransportPolicy.ALL,
+    ) -> None:
         self.web, self._ssl = web, ssl
         self.session = ""
-        self.pictures: list[tuple[float, float, av.VideoFrame]] = []
+        self.keep = True  # the pictures themselves; else only when they came
+        self.pictures: list[tuple[float, float, Any]] = []
         self.sounds: list[tuple[float, float, F32]] = []
         self.messages: list[dict[str, Any]] = []
         self.over = asyncio.Event()
         self._song = song
         self._tasks: list[asyncio.Task[None]] = []
-        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        servers = [] if turn is None else [turn]
+        self.pc = RTCPeerConnection(RTCConfiguration(servers, iceTransportPolicy=policy))
 
     async def ask(self, **wish: Any) -> tuple[int, dict[str, Any]]:
         """Offer, and connect if the answer is one; the HTTP status and the answer."""
@@ -85,7 +95,7 @@ class Visitor:
                 frame = await track.recv()
                 t = float(frame.pts * frame.time_base)
                 if isinstance(frame, av.VideoFrame):
-                    self.pictures.append((t, loop.time(), frame))
+                    self.pictures.append((t, loop.time(), frame if self.keep else None))
                 else:
                     samples = frame.to_ndarray().reshape(-1, 2).T / np.float32(32768)
                     self.sounds.append((t, loop.time(), samples))
@@ -103,6 +113,12 @@ class Visitor:
         async with asyncio.timeout(seconds):
             while len(self.pictures) < pictures:
                 await asyncio.sleep(0.02)
+
+    def ways(self) -> set[str]:
+        """The kinds of address from which this peer sends: host, srflx, relay."""
+        transports = {t.sender.transport.transport for t in self.pc.getTransceivers()}
+        pairs = [p for t in transports for p in t._connection._nominated.values()]
+        return {pair.local_candidate.type for pair in pairs}
 
     async def leave(self) -> None:
         """Hang up, as a page that is closed."""

@@ -2,6 +2,7 @@
 import { Api, Karaoke, NeedsToken, Show, openMicrophone, sentence } from "/show.js";
 
 const $ = (id) => document.getElementById(id);
+const DRAWN = { puppet: "Puppet", head: "3-D head", neural: "Portrayed", portrait: "Photo" };
 const COLOURS = [["#ffffff", "White"], ["#14b85a", "Green, to key out"], ["#f7c7d9", "Pink"], ["#17142f", "Night"]];
 const STAGES = [ // what the panel calls each, and its colour
   ["microphone and way there", "#8f7ee7"], ["hearing a little ahead", "#d6297a"], ["hearing and drawing", "#f0883e"],
@@ -33,7 +34,7 @@ function choice(group, value, checked, mark, name, changed) {
 function chosen(group) { return document.querySelector(`input[name=${group}]:checked`)?.value; }
 
 function wish() {
-  return { avatar: chosen("avatar"), style: Number(chosen("style")), background: chosen("background") };
+  return { avatar: chosen("avatar"), renderer: chosen("renderer") || undefined, style: Number(chosen("style")), background: chosen("background") };
 }
 
 function remember() { localStorage.setItem("wish", JSON.stringify(wish())); }
@@ -58,7 +59,20 @@ function build() {
     $("backgrounds").append(label);
   }
   if (!chosen("background")) document.querySelector("input[name=background]").checked = true;
+  offerRenderers(kept.renderer);
   dress();
+}
+
+/** The ways in which the chosen avatar can be drawn, where there is a choice; "" is the server's own. */
+function offerRenderers(wanted) {
+  const { renderers } = config.avatars.find(({ name }) => name === chosen("avatar"));
+  const own = renderers.includes(config.renderer) ? config.renderer : renderers[0];
+  $("drawn").hidden = renderers.length < 2;
+  $("renderers").replaceChildren(...renderers.map((name) => {
+    const pill = Object.assign(document.createElement("span"), { textContent: DRAWN[name] ?? name });
+    const picked = renderers.includes(wanted) ? wanted : own;
+    return choice("renderer", name === own ? "" : name, name === picked, pill, "", changed);
+  }));
 }
 
 /** The portrait that stands on the stage while nobody sings. */
@@ -68,7 +82,8 @@ function dress() {
   $("stage").style.background = background === "scene" ? "" : background;
 }
 
-async function changed() {
+async function changed({ target }) {
+  if (target.name === "avatar") offerRenderers(chosen("renderer"));
   remember();
   dress();
   if (!show) return;

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import time
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
+import cv2
 import numpy as np
 import pytest
 
+from engine.signals import F32
+from engine.timeline import SAMPLE_RATE
 from streaming.line import LiveConfig, ShowConfig
 from streaming.webconfig import WebConfig
-from tests.browser import Browser, chromium
+from streaming.webrtc import Incoming
+from tests.browser import Browser, chromium, wait_for
 from tests.serving import Served, serving
 
 PATIENT = LiveConfig(margin_ms=120)  # this machine may be busy
@@ -137,3 +143,113 @@ def test_the_page_says_in_words_why_there_is_no_microphone(page: Browser) -> Non
     page.run("Object.defineProperty(navigator, 'mediaDevices', {value: undefined})")
     page.click("#sing")
     page.until("document.getElementById('alertText').textContent.includes('HTTPS')", 5)
+
+
+def tone(path: Path, hertz: float, seconds: float = 4.0) -> Path:
+    """A song of one tone, stereo."""
+    t = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    samples = np.round(0.4 * 32767 * np.sin(2 * np.pi * hertz * t)).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(np.repeat(samples, 2).tobytes())
+    return path
+
+
+def test_a_file_is_sung_and_recorded(page: Browser, tmp_path: Path) -> None:
+    """The recording is a film with pictures and sound, as long as the button was pressed."""
+    page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    page.call("Page.setInterceptFileChooserDialog", enabled=True)
+    page.click("#file")
+    page.choose("#picker", tone(tmp_path / "song.wav", 330))
+    page.until(PLAYING, 15)
+    assert page.run("document.getElementById('state').textContent") == "Singing your song"
+    page.click("#record")
+    page.until("document.getElementById('record').ariaPressed === 'true'")
+    time.sleep(2)
+    page.click("#record")
+    (film,) = wait_for(
+        lambda: [*tmp_path.glob("cantar-*.mp4"), *tmp_path.glob("cantar-*.webm")], 10
+    )
+    with av.open(str(film)) as container:
+        kinds = {stream.type: 0 for stream in container.streams}
+        for packet in container.demux():
+            kinds[packet.stream.type] += packet.size > 0
+    assert kinds["video"] > 15
+    assert kinds["audio"] > 15
+    page.until(IDLE, 10)
+
+
+def strongest(samples: F32) -> float:
+    """The loudest frequency, Hz."""
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return float(np.argmax(spectrum) * SAMPLE_RATE / len(samples))
+
+
+def test_in_karaoke_voice_and_backing_arrive_apart(
+    server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A microphone of 1 kHz and a backing of 330 Hz: each on its own channel, and only there."""
+    stems: list[F32] = []
+    place = Incoming._sound
+
+    def keeping(self: Incoming, samples: F32, start: int) -> object:
+        sound = place(self, samples, start)
+        stems.append(sound.stems)
+        return sound
+
+    monkeypatch.setattr(Incoming, "_sound", keeping)
+    microphone = tone(tmp_path / "voice.wav", 1000)
+    with Browser(tmp_path, f"--use-file-for-fake-audio-capture={microphone}") as page:
+        page.look(900, 620)
+        page.open(server.url)
+        page.until(READY)
+        page.call("Page.setInterceptFileChooserDialog", enabled=True)
+        page.click("#karaoke")
+        page.choose("#picker", tone(tmp_path / "backing.wav", 330))
+        page.until(PLAYING, 15)
+        wait_for(lambda: sum(part.shape[1] for part in stems) > 2 * SAMPLE_RATE, 10)
+        assert page.run("document.getElementById('state').textContent") == "Karaoke"
+        assert page.run("document.getElementById('video').muted")
+        page.click("#stop")
+        page.until(IDLE)
+        assert page.errors == []
+    voice, backing = np.concatenate(stems, axis=1)[:, SAMPLE_RATE : 2 * SAMPLE_RATE]
+    assert strongest(voice) == pytest.approx(1000, abs=15)
+    assert strongest(backing) == pytest.approx(330, abs=15)
+
+
+def test_on_stage_stands_nothing_but_the_avatar(server: Served, tmp_path: Path) -> None:
+    """WebGL puts colour and matte together: corners are transparent, the face is not."""
+    webgl = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+    with Browser(tmp_path, *webgl) as page:
+        page.look(512, 512)
+        page.open(f"{server.url}/stage#input=demo")
+        page.until("Number(document.getElementById('canvas')?.dataset.frames) > 10", 30)
+        page.shoot(tmp_path / "stage.png", transparent=True)
+        assert page.errors == []
+        page.open("about:blank")
+        wait_for(lambda: not server.server.sessions.live, 10, "the show outlived its page")
+    picture = cv2.imread(str(tmp_path / "stage.png"), cv2.IMREAD_UNCHANGED)
+    assert picture.shape == (512, 512, 4)
+    alpha = picture[..., 3]
+    assert alpha[:8, :40].max() == 0
+    assert alpha[:8, -40:].max() == 0
+    assert alpha[280:330, 230:280].min() > 240
+    assert 0.3 < (alpha > 128).mean() < 0.8
+    blue, _, red, _ = picture[282, 256].astype(int)
+    assert red > blue + 15  # skin, not the matte's grey
+
+
+def test_who_sings_and_where_changes_while_it_sings(page: Browser, server: Served) -> None:
+    page.click("#demo")
+    page.until(PLAYING, 10)
+    (session,) = server.server.sessions.live
+    page.run("document.querySelector('input[value=kai]').click()")
+    page.run("document.querySelector('input[value=\"#14b85a\"]').click()")
+    wait_for(lambda: session.performer.config.renderer.background == "#14b85a", 45)
+    assert session.performer.config.avatar == "kai"
+    page.click("#stop")
+    page.until(IDLE)
+    page.run("localStorage.clear()")

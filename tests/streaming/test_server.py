@@ -293,6 +293,24 @@ def test_with_a_token_nothing_is_told_without_it():
     run(scenario)
 
 
+def test_a_site_that_the_operator_named_may_ask_and_no_other():
+    async def scenario():
+        async with serving(origins=["https://my.site"]) as (_, client):
+            mine, other = {"Origin": "https://my.site"}, {"Origin": "https://other.site"}
+            async with client.options("/offer", headers=mine) as response:
+                assert response.status == 204
+                assert "POST" in response.headers["Access-Control-Allow-Methods"]
+            async with client.get("/config", headers=mine) as response:
+                assert response.headers["Access-Control-Allow-Origin"] == "https://my.site"
+            async with client.options("/offer", headers=other) as response:
+                assert response.status == 403
+                assert "Access-Control-Allow-Origin" not in response.headers
+            async with client.options("/offer") as response:
+                assert response.status == 405
+
+    run(scenario)
+
+
 def test_pages_carry_a_strict_policy_and_no_inline_script():
     async def scenario():
         async with serving() as (_, client):
