@@ -34,7 +34,6 @@ def resolve(
     tone: U8,
     nearest: F32,
     seen: I32,
-    strands: F32,
     out: F32,
 ) -> None:
     """Colour of every pixel from its four samples, premultiplied, [H, W, 4] on 0 … 255.
@@ -60,10 +59,11 @@ def resolve(
                 if t == NOTHING:
                     continue
                 alpha += np.float32(1.0)
-                if t == STRAND:
-                    red += strands[row, x, 0]
-                    green += strands[row, x, 1]
-                    blue += strands[row, x, 2]
+                if t <= STRAND:
+                    ink = STRAND - t
+                    red += np.float32(ink & 255)
+                    green += np.float32((ink >> 8) & 255)
+                    blue += np.float32(ink >> 16)
                     continue
                 near = nearest[row, x]
                 if parts[t] != had or abs(near - had_near) > SAME_DEPTH:
@@ -88,9 +88,8 @@ def resolve(
                     kd = fu * fv * byte
                     ta, tb = texture[v0, u0], texture[v0, u0 + 1]
                     tc, td = texture[v0 + 1, u0], texture[v0 + 1, u0 + 1]
-                    open_ = ka * ta[3] + kb * tb[3] + kc * tc[3] + kd * td[3]
-                    gloss = ka * ta[4] + kb * tb[4] + kc * tc[4] + kd * td[4]
-                    gloss = gloss * np.float32(2.0) * open_
+                    open_ = byte * ta[3]  # these two are smooth enough to be taken as they lie
+                    gloss = byte * ta[4] * np.float32(2.0) * open_
                     al = ka * ta[0] + kb * tb[0] + kc * tc[0] + kd * td[0]
                     d = wa * diffuse[i, 0] + wb * diffuse[j, 0] + wc * diffuse[k, 0]
                     h = wa * specular[i, 0] + wb * specular[j, 0] + wc * specular[k, 0]
@@ -112,6 +111,67 @@ def resolve(
             quarter = np.float32(0.25)
             out[y, x, 0], out[y, x, 1] = red * quarter, green * quarter
             out[y, x, 2], out[y, x, 3] = blue * quarter, alpha * np.float32(63.75)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def survey(
+    picture: F32,
+    triangles: I32,
+    normals: F32,
+    nearest: F32,
+    seen: I32,
+    depth: F32,
+    facing: F32,
+    mask: F32,
+) -> None:
+    """What lies at every pixel: distance, direction, and how much of it is covered.
+
+    picture: [V, 3] as for `cover`. normals: [V, 3]. depth: [H, W] metres to the nearest sample's
+    surface, 0 where there is none. facing: [H, W, 3] its unit normal, zero on strands and where
+    nothing is. mask: [H, W] in 0 … 1.
+    """
+    for y in range(depth.shape[0]):
+        for x in range(depth.shape[1]):
+            count, best = 0, 4 * y
+            for row in range(4 * y, 4 * y + 4):
+                if seen[row, x] != NOTHING:
+                    count += 1
+                    if nearest[row, x] > nearest[best, x]:
+                        best = row
+            mask[y, x] = np.float32(0.25) * count
+            depth[y, x] = np.float32(1.0) / nearest[best, x] if count else np.float32(0.0)
+            facing[y, x, 0] = facing[y, x, 1] = facing[y, x, 2] = np.float32(0.0)
+            t = seen[best, x]
+            if t < 0:
+                continue
+            i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            ax, ay = picture[i, 0], picture[i, 1]
+            bx, by = picture[j, 0] - ax, picture[j, 1] - ay
+            cx, cy = picture[k, 0] - ax, picture[k, 1] - ay
+            px = np.float32(x) + OFFSETS[best & 3] - ax
+            py = np.float32(0.25) * (np.float32(best) + np.float32(0.5)) - ay
+            inverse = np.float32(1.0) / (bx * cy - cx * by)
+            wb = (px * cy - cx * py) * inverse
+            wc = (bx * py - px * by) * inverse
+            square = np.float32(1e-12)
+            for n in range(3):
+                value = normals[i, n] * (np.float32(1.0) - wb - wc)
+                value += normals[j, n] * wb + normals[k, n] * wc
+                facing[y, x, n] = value
+                square += value * value
+            for n in range(3):
+                facing[y, x, n] /= np.sqrt(square)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def develop(light: F32, tone: U8) -> None:
+    """Turn linear light [V, 3] into values 0 … 255, in place; tone: as for `resolve`."""
+    steps = tone.shape[0] - 1
+    scale, zero = np.float32(steps / 2.0), np.float32(0.0)
+    for v in range(light.shape[0]):
+        for k in range(3):
+            step = int(np.sqrt(max(light[v, k], zero)) * scale)
+            light[v, k] = np.float32(tone[min(step, steps)])
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -173,6 +233,15 @@ def finish(painted: F32, backdrop: U8, out: U8) -> None:
     for y in range(height):
         for x in range(width):
             a = painted[y, x, 3]
+            if a >= np.float32(254.99):
+                for k in range(3):
+                    out[y, x, k] = np.uint8(min(painted[y, x, k] + np.float32(0.5), 255.0))
+                out[y, x, 3] = 255
+                continue
+            if a <= np.float32(0.01):
+                for k in range(4):
+                    out[y, x, k] = backdrop[y, x, k] if backdrop[y, x, 3] else 0
+                continue
             under = backdrop[y, x, 3] * (255.0 - a) * np.float32(1.0 / 255.0)
             total = a + under
             if total < 0.5:
@@ -201,23 +270,25 @@ def resolve_plain(
     tone: U8,
     nearest: F32,
     seen: I32,
-    strands: F32,
     out: F32,
 ) -> None:
     """As `resolve`, but every sample has its own colour."""
     rows, width = seen.shape
-    ink = np.where((seen == STRAND)[..., None], strands, np.float32(0.0))
+    code = np.where(seen <= STRAND, STRAND - seen, 0)[..., None]
+    ink = ((code >> np.array([0, 8, 16])) & 255).astype(np.float32)
     row, column = np.nonzero(seen >= 0)
     t = seen[row, column]
     corner = picture[triangles[t]].astype(np.float64)
     x, y = column + OFFSETS[row & 3].astype(np.float64), (row + 0.5) / 4.0
     weights = _weights(corner, x, y)
     u, v = np.einsum("nk,nkc->cn", weights, corners[t].astype(np.float64))
-    texel = _bilinear(texture.astype(np.float64) / 255.0, u, v)
+    texel = _bilinear(texture[..., :3].astype(np.float64) / 255.0, u, v)
     lit = np.einsum("nk,nkc->nc", weights, diffuse[triangles[t]])
     shine = np.einsum("nk,nkc->nc", weights, specular[triangles[t]])
-    open_, gloss = texel[:, 3:4], 2.0 * texel[:, 4:5]
-    light = np.maximum(texel[:, :3] ** 2 * lit * open_ + shine * gloss * open_, 0.0)
+    u0 = np.clip(u.astype(int), 0, texture.shape[1] - 2)
+    v0 = np.clip(v.astype(int), 0, texture.shape[0] - 2)
+    open_, gloss = texture[v0, u0, 3:4] / 255.0, texture[v0, u0, 4:5] / 127.5
+    light = np.maximum(texel**2 * lit * open_ + shine * gloss * open_, 0.0)
     steps = len(tone) - 1
     ink[row, column] = tone[np.minimum((np.sqrt(light) * steps / 2.0).astype(int), steps)]
     out[..., :3] = ink.reshape(rows // 4, 4, width, 3).mean(1)
@@ -242,6 +313,40 @@ def _bilinear(texture: NDArray, u: NDArray, v: NDArray) -> NDArray:
     above = texture[v0, u0] * (1 - fu) + texture[v0, u0 + 1] * fu
     below = texture[v0 + 1, u0] * (1 - fu) + texture[v0 + 1, u0 + 1] * fu
     return np.asarray(above * (1 - fv) + below * fv)
+
+
+def survey_plain(
+    picture: F32,
+    triangles: I32,
+    normals: F32,
+    nearest: F32,
+    seen: I32,
+    depth: F32,
+    facing: F32,
+    mask: F32,
+) -> None:
+    """As `survey`."""
+    height, width = depth.shape
+    there = seen != NOTHING
+    near = np.where(there, nearest, 0.0).reshape(height, 4, width)
+    mask[:] = there.reshape(near.shape).mean(1)
+    depth[:] = np.divide(1.0, near.max(1), out=np.zeros((height, width)), where=mask > 0)
+    best = 4 * np.arange(height)[:, None] + near.argmax(1)
+    t = np.take_along_axis(seen, best, axis=0)
+    y, x = np.nonzero(t >= 0)
+    row, corner = best[y, x], triangles[t[y, x]]
+    weights = _weights(
+        picture[corner].astype(np.float64), x + OFFSETS[row & 3].astype(np.float64), (row + 0.5) / 4
+    )
+    mixed = np.einsum("nk,nkc->nc", weights, normals[corner])
+    facing[:] = 0.0
+    facing[y, x] = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
+
+
+def develop_plain(light: F32, tone: U8) -> None:
+    """As `develop`."""
+    step = np.sqrt(np.maximum(light, 0.0)) * ((len(tone) - 1) / 2.0)
+    light[:] = tone[np.minimum(step.astype(int), len(tone) - 1)]
 
 
 def strokes_plain(

@@ -21,7 +21,7 @@ U8 = NDArray[np.uint8]
 
 OFFSETS = np.array([0.375, 0.875, 0.125, 0.625], np.float32)
 NOTHING = -1
-STRAND = -2  # in `seen`: the sample's colour lies in the strand buffer
+STRAND = -2  # in `seen`, this and less: a strand of hair, whose colour is STRAND - seen (0xBBGGRR)
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -78,31 +78,23 @@ def cover(picture: F32, triangles: I32, closed: bool, nearest: F32, seen: I32) -
 
 @njit(cache=True, nogil=True, fastmath=True)
 def cover_ribbons(
-    picture: F32,
-    colours: F32,
-    drawn: U8,
-    kinds: U8,
-    order: I32,
-    pattern: U8,
-    nearest: F32,
-    seen: I32,
-    strands: F32,
+    picture: F32, colours: F32, kinds: U8, pieces: I32, pattern: U8, nearest: F32, seen: I32
 ) -> None:
     """Enter ribbons of hair, whose pattern of strands leaves gaps.
 
     picture: [R, K, 2, 3] as for `cover`, K points from root to tip, left and right edge. colours:
-    [R, K, 3] on the picture's scale, 0 … 255. drawn: [R, K] 0 where a point is out of sight; a
-    piece is left out when both its ends are. kinds: [R] which row of the pattern. order: [R] from
-    front to back, so that little is drawn twice. pattern: [n, along, across, 2]: 0 a gap, else
-    opaque; brightness, 128 = as is. strands: [4 H, W, 3], colour where `seen` is STRAND.
+    [R, K, 3] on the picture's scale, 0 … 255. kinds: [R] which row of the pattern. pieces: which
+    to draw, r (K − 1) + k for what lies between points k and k + 1 of ribbon r, best from front to
+    back. pattern: [n, along, across, 2]: 0 a gap, else opaque; brightness, 128 = as is. nearest,
+    seen: as for `cover`; a strand's colour is in `seen`.
     """
-    points = picture.shape[1]
-    for r in order:
+    steps = picture.shape[1] - 1
+    for piece in pieces:
+        r, k = piece // steps, piece % steps
         edges, inks, gaps = picture[r], colours[r], pattern[kinds[r]]
-        for k in range(points - 1):
-            if (drawn[r, k] or drawn[r, k + 1]) and not _behind(edges, k, nearest):
-                _piece(edges, inks, k, gaps, nearest, seen, strands, False)
-                _piece(edges, inks, k, gaps, nearest, seen, strands, True)
+        if not _behind(edges, k, nearest):
+            _piece(edges, inks, k, gaps, nearest, seen, False)
+            _piece(edges, inks, k, gaps, nearest, seen, True)
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -111,9 +103,9 @@ def _behind(edges: F32, k: int, nearest: F32) -> bool:
     rows, width = nearest.shape
     one = np.float32(1.0)
     for i in range(3):
-        f = np.float32(0.5) * np.float32(i)
+        f = np.float32(0.15) + np.float32(0.35) * np.float32(i)
         for j in range(3):
-            g = np.float32(0.5) * np.float32(j)
+            g = np.float32(0.20) + np.float32(0.30) * np.float32(j)
             x = y = q = np.float32(0.0)
             for n in range(2):
                 for m in range(2):
@@ -130,8 +122,7 @@ def _behind(edges: F32, k: int, nearest: F32) -> bool:
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _piece(
-    edges: F32, colours: F32, k: int, pattern: U8, nearest: F32, seen: I32, strands: F32,
-    second: bool,
+    edges: F32, colours: F32, k: int, pattern: U8, nearest: F32, seen: I32, second: bool
 ) -> None:  # fmt: skip
     """One of the two triangles between points k and k + 1 of one ribbon."""
     rows, width = nearest.shape
@@ -170,6 +161,9 @@ def _piece(
     ua, ub, uc = np.float32(a[1] * wide), np.float32((b[1] - a[1]) * wide), np.float32(0.0)
     uc = np.float32((c[1] - a[1]) * wide)
     dq, du, dv = bdx * qb + cdx * qc, bdx * ub + cdx * uc, bdx * vb + cdx * vc
+    red, green, blue = colours[k, 0], colours[k, 1], colours[k, 2]
+    reds, greens = colours[k + 1, 0] - red, colours[k + 1, 1] - green
+    blues, per_piece, most = colours[k + 1, 2] - blue, one / steps, np.float32(255.0)
     for row in range(top, bottom):
         y = np.float32(row) - ay
         first = ax + y * long_
@@ -188,22 +182,23 @@ def _piece(
                 j = min(max(int(u), 0), wide - 1)
                 if pattern[i, j, 0] != 0:
                     nearest[row, column] = q
-                    seen[row, column] = STRAND
-                    share = v / steps - np.float32(k)
+                    share = v * per_piece - np.float32(k)
                     bright = np.float32(pattern[i, j, 1]) * np.float32(1.0 / 128.0)
-                    for n in range(3):
-                        ink = colours[k, n] + share * (colours[k + 1, n] - colours[k, n])
-                        strands[row, column, n] = min(ink * bright, np.float32(255.0))
+                    r, g, b = red + share * reds, green + share * greens, blue + share * blues
+                    ink = int(min(r * bright, most))
+                    ink |= int(min(g * bright, most)) << 8
+                    ink |= int(min(b * bright, most)) << 16
+                    seen[row, column] = STRAND - ink
             q += dq
             u += du
             v += dv
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def nearness(picture: F32, triangles: I32, out: F32) -> None:
+def nearness(picture: F32, triangles: I32, closed: bool, out: F32) -> None:
     """The light's picture: largest nearness [H, W] of triangles, one sample at each pixel's centre.
 
-    picture: [V, 3] as for `cover`.
+    picture, closed: as for `cover`.
     """
     height, width = out.shape
     for t in range(triangles.shape[0]):
@@ -217,7 +212,7 @@ def nearness(picture: F32, triangles: I32, out: F32) -> None:
         left = max(math.ceil(min(ax, bx, cx)), 0)
         right = min(math.floor(max(ax, bx, cx)) + 1, width)
         area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
-        if top >= bottom or left >= right or abs(area) < 1e-9:
+        if top >= bottom or left >= right or (closed and area >= 0.0) or abs(area) < 1e-9:
             continue
         zero, one = np.float32(0.0), np.float32(1.0)
         inverse = one / area
@@ -274,46 +269,36 @@ def cover_plain(picture: F32, triangles: I32, closed: bool, nearest: F32, seen: 
 
 
 def cover_ribbons_plain(
-    picture: F32,
-    colours: F32,
-    drawn: U8,
-    kinds: U8,
-    order: I32,
-    pattern: U8,
-    nearest: F32,
-    seen: I32,
-    strands: F32,
+    picture: F32, colours: F32, kinds: U8, pieces: I32, pattern: U8, nearest: F32, seen: I32
 ) -> None:
     """As `cover_ribbons`, but for pieces that it believes hidden and that nevertheless peep out."""
     y, x = _sample_places(*nearest.shape)
     tall, wide = pattern.shape[1:3]
-    pieces = picture.shape[1] - 1
-    for r in order:
-        for k in range(pieces):
-            if not (drawn[r, k] or drawn[r, k + 1]):
+    steps = picture.shape[1] - 1
+    for r, k in zip(*divmod(pieces, steps), strict=True):
+        for spots in (((0, 0), (0, 1), (1, 0)), ((0, 1), (1, 1), (1, 0))):
+            corner = np.array([picture[r, k + i, j] for i, j in spots], np.float64)
+            if abs(_area(corner[:, :2])) < 2.5e-7:
                 continue
-            for spots in (((0, 0), (0, 1), (1, 0)), ((0, 1), (1, 1), (1, 0))):
-                corner = np.array([picture[r, k + i, j] for i, j in spots], np.float64)
-                if abs(_area(corner[:, :2])) < 2.5e-7:
-                    continue
-                weights, there = _inside(corner[:, :2], y, x)
-                near = weights @ corner[:, 2]
-                along, across = np.moveaxis(weights @ np.array(spots, np.float64), -1, 0)
-                i = np.clip(((k + along) * tall / pieces).astype(int), 0, tall - 1)
-                j = np.clip((across * wide).astype(int), 0, wide - 1)
-                cell = pattern[kinds[r], i, j]
-                won = there & (near > nearest) & (cell[..., 0] != 0)
-                ink = colours[r, k] + along[..., None] * (colours[r, k + 1] - colours[r, k])
-                ink = np.minimum(ink * (cell[..., 1:] / 128.0), 255.0)
-                nearest[won], seen[won], strands[won] = near[won], STRAND, ink[won]
+            weights, there = _inside(corner[:, :2], y, x)
+            near = weights @ corner[:, 2]
+            along, across = np.moveaxis(weights @ np.array(spots, np.float64), -1, 0)
+            i = np.clip(((k + along) * tall / steps).astype(int), 0, tall - 1)
+            j = np.clip((across * wide).astype(int), 0, wide - 1)
+            cell = pattern[kinds[r], i, j]
+            won = there & (near > nearest) & (cell[..., 0] != 0)
+            ink = colours[r, k] + along[..., None] * (colours[r, k + 1] - colours[r, k])
+            code = np.minimum(ink * (cell[..., 1:] / 128.0), 255.0).astype(np.int64)
+            nearest[won], seen[won] = near[won], STRAND - (code @ [1, 256, 65536])[won]
 
 
-def nearness_plain(picture: F32, triangles: I32, out: F32) -> None:
+def nearness_plain(picture: F32, triangles: I32, closed: bool, out: F32) -> None:
     """As `nearness`."""
     y, x = np.mgrid[0 : out.shape[0], 0 : out.shape[1]] + 0.5
     for ids in triangles:
         corner = picture[ids].astype(np.float64)
-        if abs(_area(corner[:, :2])) >= 1e-9:
+        area = _area(corner[:, :2])
+        if abs(area) >= 1e-9 and not (closed and area >= 0):
             weights, there = _inside(corner[:, :2], y, x)
             near = weights @ corner[:, 2]
             won = there & (near > out)

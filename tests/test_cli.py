@@ -109,6 +109,9 @@ MISTAKES = [
     (["--output", "ifm://localhost:0"], "the port must be a number"),
     (["--output", "x.wav"], "not built yet"),
     (["--json"], "--json is for doctor"),
+    (["--control", "x", "--output", "none", "--realtime"], "--control x: expected PORT or HOST"),
+    (["--control", "9000", "--input", SONG, "--output", "none"], "--control directs a live show"),
+    (["--control", "99999", "--output", "none", "--realtime"], "the port must be 0 to 65535"),
     (["calibrate", "--input", SONG], "calibrate: expected --input mic[:NAME]"),
     (["calibrate", "--output", "camera"], "calibrate: expected --output speaker[:NAME]"),
     (["docter"], "did you mean doctor?"),
@@ -263,6 +266,7 @@ def test_avatars_are_listed(capsys):
     assert run_live.main(["--list-avatars"]) == 0
     out = capsys.readouterr().out
     assert "lumi  Lumi (puppet)" in out
+    assert "aria  Aria (head)" in out
 
 
 def test_devices_are_listed(capsys, monkeypatch):
@@ -275,7 +279,7 @@ def test_every_flag_of_the_design_is_in_the_table():
     flags = (
         "input voice backing output serve token avatar renderer size framing mirror background "
         "lookahead config set seconds seed realtime list-devices list-avatars tls-cert tls-key "
-        "json"
+        "json control"
     )
     assert {option.flag for option in run_live.OPTIONS} == {f"--{f}" for f in flags.split()}
 

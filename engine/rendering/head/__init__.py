@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.avatar import RendererConfig
+from engine.motion.blendshapes import EYE_BLINK_LEFT, EYE_BLINK_RIGHT
+from engine.rendering.head.guidance import Guidance, eye_attention
 from engine.rendering.head.hair import HairPoser, Laid
 from engine.rendering.head.light import (
     AMBIENT,
@@ -22,9 +25,9 @@ from engine.rendering.identity import Identity
 from engine.rendering.puppet.stage import Stage
 from engine.signals import U8, Motion, Picture
 from kernels.deform import carry, project
-from kernels.developing import finish, resolve, strokes
+from kernels.developing import develop, finish, resolve, strokes, survey
 from kernels.lighting import illuminate, illuminate_strands, unshadowed
-from kernels.raster import cover, cover_ribbons, nearness
+from kernels.raster import NOTHING, cover, cover_ribbons, nearness
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
@@ -41,11 +44,12 @@ class Framing(NamedTuple):
     wide: float
 
 
-FRAMINGS = {"bust": Framing(0.420, -0.262, 0.34), "face": Framing(0.30, -0.150, 0.25)}
+FRAMINGS = {"bust": Framing(0.385, -0.225, 0.32), "face": Framing(0.30, -0.150, 0.25)}
 SHADOW_BIAS = 0.006  # metres
-BACK = -0.15  # hair that faces away more than this, above LOW, is behind the head
+STRAY = np.float32(0.30)  # of the key light that finds its way into its own shadows
+BACK = -0.25  # hair that faces away more than this, above LOW, is behind the head
 LOW = -0.02  # metres
-TEXELS = 1.5  # of texture for each pixel of the face
+TEXELS = 1.3  # of texture for each pixel of the face
 
 
 class Head:
@@ -83,12 +87,28 @@ class Head:
         posed = self.poser.pose(motion)
         laid = self.hair.lay(motion, posed.spine[-1])
         self._shade(posed, laid)
-        self._rasterise(posed, laid)
+        self._cover(posed, laid)
+        self._paint()
         rgba = np.empty((self.config.height, self.config.width, 4), np.uint8)
         finish(self.painted, self.backdrop, rgba)
         if self.config.mirror:
             rgba = np.ascontiguousarray(rgba.view(np.uint32)[:, ::-1]).view(np.uint8)
         return Picture(motion.frame, rgba)
+
+    def guide(self, motion: Motion) -> Guidance:
+        """What lies where in the picture of one motion, unmirrored. Pure."""
+        posed = self.poser.pose(motion)
+        self._cover(posed, self.hair.lay(motion, posed.spine[-1]))
+        size = self.config.height, self.config.width
+        depth, mask = np.empty((2, *size), np.float32)
+        normals = np.empty((*size, 3), np.float32)
+        survey(
+            self.picture, self.rig.triangles, posed.normals, self.nearest, self.seen,
+            depth, normals, mask,
+        )  # fmt: skip
+        closure = np.clip(motion.blendshapes[[EYE_BLINK_LEFT, EYE_BLINK_RIGHT]], 0.0, 1.0)
+        eyes = eye_attention(depth, self.camera, self.rig.eyes, posed.spine[-1], closure)
+        return Guidance(depth, normals, mask, eyes)
 
     # ---- what is made once ----------------------------------------------------------------------
 
@@ -116,18 +136,16 @@ class Head:
         vertices, hairs = len(rig.along), rig.hair.points.shape[0] * rig.hair.points.shape[1]
         self.nearest = np.empty((4 * height, width), np.float32)
         self.seen = np.empty((4 * height, width), np.int32)
-        self.strands = np.empty((4 * height, width, 3), np.float32)
         self.painted = np.empty((height, width, 4), np.float32)
         self.picture = np.empty((vertices, 3), np.float32)
         self.diffuse, self.specular = np.empty((2, vertices, 3), np.float32)
         self.free = np.ones(vertices, np.float32)
         self.hair_picture = np.empty((2 * hairs, 3), np.float32)
-        self.hair_light = np.empty((hairs, 3), np.float32)
+        self.hair_light = np.zeros((hairs, 3), np.float32)
         self.hair_free = np.empty(hairs, np.float32)
         self.depth = np.empty((self.light.size, self.light.size), np.float32)
         self.ribbons = int((~rig.hair.strand).sum())  # single hairs come after them
         self.low = rig.hair.points[..., 1] < LOW
-        self.low[::2] = False  # what hangs behind the neck is seen dimly: half will do
         hair = rig.hair
         self.hair_flat = (
             np.ascontiguousarray(hair.open_.reshape(-1)),
@@ -145,18 +163,16 @@ class Head:
         seen, seen_hair = self.picture, self.hair_picture
         carry(posed.points, self.light_frame, seen)
         carry(laid.edges, self.light_frame, seen_hair)
-        nearness(seen, self.casters[0], self.depth)
-        nearness(seen_hair, self.casters[1], self.depth)
-        reach = 1.9
-        unshadowed(seen, self.depth, SHADOW_BIAS, reach, self.free)
+        nearness(seen, self.casters[0], True, self.depth)
+        nearness(seen_hair, self.casters[1], False, self.depth)
+        unshadowed(seen, self.depth, SHADOW_BIAS, 3.5, self.free)
+        self.free *= 1.0 - STRAY
+        self.free += STRAY
         unshadowed(
-            np.ascontiguousarray(seen_hair[::2]), self.depth, 2 * SHADOW_BIAS, reach, self.hair_free
+            np.ascontiguousarray(seen_hair[::2]), self.depth, 2 * SHADOW_BIAS, 1.6, self.hair_free
         )
-        for name, first, last, look in zip(
-            self.rig.parts, self.rig.ends[:-1], self.rig.ends[1:], self.surfaces, strict=True
-        ):
+        for (first, last), look in zip(pairwise(self.rig.ends), self.surfaces, strict=True):
             part = slice(first, last)
-            del name
             illuminate(
                 posed.points[part], posed.normals[part], self.free[part], eye, DIRECTIONS,
                 COLOURS, AMBIENT, look, self.diffuse[part], self.specular[part],
@@ -166,45 +182,37 @@ class Head:
             laid.points, laid.tangents, laid.normals, self.hair_free, open_, shift, tint, eye,
             DIRECTIONS, COLOURS, AMBIENT, self.shine, self.hair_light,
         )  # fmt: skip
+        develop(self.hair_light, self.tone)
 
-    def _rasterise(self, posed: Posed, laid: Laid) -> None:
-        rig = self.rig
+    def _cover(self, posed: Posed, laid: Laid) -> None:
+        """Find what every sample sees."""
+        rig, hair = self.rig, self.rig.hair
         self.nearest.fill(0.0)
-        self.seen.fill(-1)
+        self.seen.fill(NOTHING)
         project(posed.points, self.camera, self.picture)
         cover(self.picture, rig.triangles, True, self.nearest, self.seen)
-        ribbons = self._ribbons(laid)
-        resolve(
-            self.picture, rig.triangles, self.corners, rig.triangle_part, self.diffuse,
-            self.specular, self.texture, self.tone, self.nearest, self.seen, self.strands,
-            self.painted,
-        )  # fmt: skip
-        self._strokes(ribbons)
-
-    def _ribbons(self, laid: Laid) -> F32:
-        """Enter the hair; returns its colours [R, K, 3] on the picture's scale."""
-        hair = self.rig.hair
         count, points = hair.width.shape
-        inks = self._developed(self.hair_light).reshape(count, points, 3)
         project(laid.edges, self.camera, self.hair_picture)
         picture = self.hair_picture.reshape(count, points, 2, 3)
-        order = np.argsort(-picture[: self.ribbons, points // 2, 0, 2]).astype(np.int32)
-        facing = laid.normals[:, 2].reshape(count, points) > BACK
-        cover_ribbons(
-            picture, inks, (facing | self.low).astype(np.uint8), hair.kind, order,
-            self.rig.pattern, self.nearest, self.seen, self.strands,
-        )  # fmt: skip
-        return inks
+        pieces = self._pieces(picture[..., 0, 2], laid.normals[:, 2].reshape(count, points))
+        inks = self.hair_light.reshape(count, points, 3)
+        cover_ribbons(picture, inks, hair.kind, pieces, rig.pattern, self.nearest, self.seen)
 
-    def _developed(self, light: F32) -> F32:
-        """Linear light as display values 0 … 255, by the film."""
-        last = len(self.tone) - 1
-        step = np.minimum(np.sqrt(np.maximum(light, 0.0)) * np.float32(last / 2), last)
-        return np.take(self.tone, step.astype(np.int32)).astype(np.float32)
+    def _pieces(self, near: F32, facing: F32) -> I32:
+        """Pieces of ribbons that may be seen, front to back. near, facing: [R, K]."""
+        seen = ((facing > BACK) | self.low) & (self.rig.hair.shown != 0)
+        seen = (seen[:, 1:] | seen[:, :-1])[: self.ribbons]
+        pieces = np.flatnonzero(seen).astype(np.int32)
+        depth = (near[:, 1:] + near[:, :-1])[: self.ribbons][seen]
+        return pieces[np.argsort(-depth)]
 
-    def _strokes(self, inks: F32) -> None:
-        """Lashes and brows, then single hairs."""
+    def _paint(self) -> None:
+        """Colour the samples; then lashes and brows, then single hairs."""
         rig = self.rig
+        resolve(
+            self.picture, rig.triangles, self.corners, rig.triangle_part, self.diffuse,
+            self.specular, self.texture, self.tone, self.nearest, self.seen, self.painted,
+        )  # fmt: skip
         first = rig.ends[-2]
         scale = self.camera[0] / (DISTANCE - 0.10)
         colours = self._strand_colours(first)
@@ -217,8 +225,8 @@ class Head:
         if first < count:
             edges = self.hair_picture.reshape(count, points, 2, 3)[first:]
             picture = np.ascontiguousarray(edges.mean(axis=2).reshape(-1, 3))
-            ink = np.full((len(picture), 4), 0.7, np.float32)
-            ink[:, :3] = inks[first:].reshape(-1, 3)
+            ink = np.full((len(picture), 4), 0.45, np.float32)
+            ink[:, :3] = self.hair_light[first * points :]
             starts = np.arange(0, len(picture) + 1, points, dtype=np.int32)
             width = hair.width[first:].ravel() * scale
             strokes(picture, width, ink, starts, 0.002, self.nearest, self.painted)
@@ -228,7 +236,8 @@ class Head:
         albedo = np.array([rig.look["lash"], rig.look["brow"]], np.float32)[rig.strand_kind]
         light = albedo * self.diffuse[first:] + 0.15 * albedo * self.specular[first:]
         opacity = np.array([0.90, 0.55], np.float32)[rig.strand_kind]
-        return np.concatenate([self._developed(light), opacity[:, None]], axis=1)
+        develop(light, self.tone)
+        return np.concatenate([light, opacity[:, None]], axis=1)
 
 
 def _casters(rig: Rig) -> tuple[I32, I32]:

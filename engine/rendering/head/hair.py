@@ -58,7 +58,7 @@ def _lay(
             tangents[v, 0], tangents[v, 1], tangents[v, 2] = tx, ty, tz
             # towards the eye more than the head has it, so that no ribbon is seen edge-on
             nx, ny = turned[v, 0] * TRUE, turned[v, 1] * TRUE
-            nz = turned[v, 2] * TRUE + (np.float32(1.0) - TRUE)
+            nz = abs(turned[v, 2]) * TRUE + (np.float32(1.0) - TRUE)
             sx, sy, sz = ty * nz - tz * ny, tz * nx - tx * nz, tx * ny - ty * nx
             inverse = np.float32(1.0) / np.sqrt(sx * sx + sy * sy + sz * sz + np.float32(1e-12))
             half = np.float32(0.5) * width[r, k] * inverse

@@ -35,7 +35,6 @@ SURFACES = {
     "skin": (0.42, 0.20, 0.12, 0.46, 0.035, 0.10, 0.0, 0.0),
     "eye": (0.25, 0.22, 0.20, 0.27, 0.100, 0.00, 1.0, 0.0),
     "teeth": (0.30, 0.28, 0.26, 0.26, 0.045, 0.00, 0.0, 0.0),
-    "gums": (0.40, 0.20, 0.15, 0.28, 0.045, 0.00, 0.0, 0.0),
     "tongue": (0.40, 0.20, 0.15, 0.38, 0.040, 0.00, 0.0, 0.0),
     "garment": (0.12, 0.12, 0.12, 0.70, 0.030, 0.35, 0.0, 0.0),
     "strands": (0.60, 0.60, 0.60, 0.50, 0.040, 0.00, 0.0, 0.0),
@@ -68,7 +67,7 @@ class LightCamera:
     """Straight-on picture of the head as the key light sees it: [size, size] over `reach` metres
     either side of `centre`."""
 
-    size: int = 288
+    size: int = 240
     reach: float = 0.24
     centre: tuple[float, float, float] = (0.0, -0.04, 0.03)
 

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -40,7 +41,8 @@ class BadRig(ValueError):
 class Hair:
     """Ribbons. points, normals: [R, K, 3]. width, open_, hang: [R, K]: metres, 0 … 1 of sky that is
     seen, 0 (root) … 1 of how freely it hangs. tint: [R, K, 3] albedo. shift: [R] radians. kind: [R]
-    row of the pattern. strand: [R] bool, drawn as one fine hair."""
+    row of the pattern. strand: [R] bool, drawn as one fine hair. shown: [R, K] 0 where others lie
+    over it wherever one looks from."""
 
     points: F32
     normals: F32
@@ -51,6 +53,7 @@ class Hair:
     shift: F32
     kind: U8
     strand: NDArray[np.bool_]
+    shown: U8
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def read_rig(folder: Path) -> Rig:
         with np.load(path, allow_pickle=False) as z:
             data = {name: z[name] for name in z.files}
         return _rig(data)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, BadZipFile) as error:
         raise BadRig(f"{path}: {error}") from None
 
 
@@ -117,6 +120,7 @@ def _rig(z: dict[str, NDArray]) -> Rig:
         shift=f32("hair_shift"),
         kind=z["hair_kind"].astype(np.uint8),
         strand=z["hair_strand"].astype(bool),
+        shown=z["hair_shown"].astype(np.uint8),
     )
     look = json.loads(bytes(z["look"]).decode())
     return Rig(

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.training.authoring import hair, outfit, parts, skin
+from engine.training.authoring import hair, mouth, openness, outfit, parts, skin
 from engine.training.authoring.anatomy import Anatomy, read_anatomy
-from engine.training.authoring.openness import openness
 from engine.training.authoring.pack import pack, write_yaml
 from engine.training.authoring.recipes import Recipe
 
@@ -25,7 +24,7 @@ def author(recipe: Recipe, data: Path, out: Path) -> Path:
     pieces, strands = assemble(body, recipe)
     locks = hair.grow(pieces[0], recipe)
     canvas = skin.paint(body, pieces, strands, recipe)
-    skin.shade(canvas, openness(pieces, hair.shading_mesh(locks)))
+    skin.shade(canvas, openness.measure(pieces, hair.shading_mesh(locks)))
     folder = out / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     pack(folder, body, pieces, strands, locks, _look(recipe, pieces[0]))
@@ -46,11 +45,9 @@ def assemble(body: Anatomy, recipe: Recipe) -> tuple[list[parts.Part], parts.Str
         surface,
         parts.eye(body, "l"),
         parts.eye(body, "r"),
-        parts.teeth(body, upper=True),
-        parts.teeth(body, upper=False),
-        parts.gums(body, upper=True),
-        parts.gums(body, upper=False),
-        parts.tongue(body),
+        mouth.teeth(body, upper=True),
+        mouth.teeth(body, upper=False),
+        mouth.tongue(body),
         outfit.garment(body, recipe.garment),
     ]
     if recipe.headset:

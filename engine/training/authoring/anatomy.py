@@ -81,7 +81,7 @@ def read_anatomy(data: Path, recipe: Recipe) -> Anatomy:
 
 def headness(points: F64) -> F64:
     """How far a point follows the skull rather than the trunk, [...] in 0 … 1."""
-    height = points[..., 1] + 0.55 * np.maximum(points[..., 2] + 0.02, 0.0)
+    height = points[..., 1] + 0.40 * np.maximum(points[..., 2] + 0.02, 0.0)
     return smooth(-0.190, -0.088, height)
 
 

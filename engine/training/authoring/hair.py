@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.spatial import cKDTree
 
 from engine.training.authoring.anatomy import smooth
 from engine.training.authoring.parts import Part
 from engine.training.authoring.recipes import Recipe
+from engine.training.authoring.views import depth_picture, seen_from
 
 F64 = NDArray[np.float64]
 
 STEP = 0.0065  # metres of growth
-POINTS = 15  # of a ribbon
+POINTS = 13  # of a ribbon
+HIDDEN = 0.0015  # metres that a point may lie under others and still count as seen
+SEEN = 4  # points of a ribbon that views must see
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Locks:
     shift: F64
     kind: NDArray[np.int64]
     strand: F64
+    shown: F64
     pattern: NDArray[np.uint8]
 
 
@@ -50,7 +54,7 @@ class Style:
 
 
 STYLES = {
-    "waves": Style(0.020, (-0.132, 0.007), (0.018, 0.008), (0.0072, 0.092), 0.011),
+    "waves": Style(0.020, (-0.132, 0.007), (0.0155, 0.0115), (0.0066, 0.092), 0.011),
     "cropped": Style(0.0, (0, 0), (0.006, 0.004), (0.0010, 0.02), 0.0, 0.020),
 }
 
@@ -94,14 +98,19 @@ class Scalp:
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
         return ((p[:, None] - self.middle[k]) * self.facing[k]).sum(-1).mean(1), normal
 
-    def roots(self, count: int, style: str, chance: np.random.Generator) -> tuple[F64, F64]:
-        """Points on the hairy part of the skin, evenly, and their normals."""
+    def roots(
+        self, count: int, style: str, chance: np.random.Generator, parting: float | None = None
+    ) -> tuple[F64, F64]:
+        """Points on the hairy part of the skin, evenly, and their normals; or only those along a
+        parting at some x."""
         middle = self.corner.mean(1)
         hairy = (below_hairline(middle, style) < -0.001) & (
             self._outwards(middle, self.normal) > 0.1
         )
         temple = smooth(0.045, 0.062, np.abs(middle[:, 0])) * smooth(0.010, 0.035, middle[:, 2])
         share = self.area * hairy * (1.0 + 1.5 * temple)
+        if parting is not None:
+            share *= (np.abs(middle[:, 0] - parting) < 0.0030) & (middle[:, 1] > 0.05)
         tries = chance.choice(len(share), count * 6, p=share / share.sum())
         u = np.sqrt(chance.random((len(tries), 1)))
         v = chance.random((len(tries), 1))
@@ -134,10 +143,14 @@ def grow(surface: Part, recipe: Recipe) -> Locks:
     order = chance.permutation(len(roots))
     roots, normals = roots[order], normals[order]
     height = smooth(-0.06, 0.105, roots[:, 1])  # hair from higher up lies over hair from below
-    layer = 0.35 * chance.random(len(roots)) + 0.65 * height
+    layer = 0.22 * chance.random(len(roots)) + 0.78 * height
+    if not style.cropped:
+        line = scalp.roots(look.ribbons // 6, look.style, chance, style.part)
+        roots, normals = np.concatenate([line[0], roots]), np.concatenate([line[1], normals])
+        layer = np.concatenate([np.linspace(1.0, 1.1, len(line[0])), 0.95 * layer])
     curves = _curves(scalp, roots, normals, layer, style, chance)
     curves = _clumped(curves, style, chance)
-    return _thicken(scalp, curves, layer, recipe, style, chance)
+    return _seen(_thicken(scalp, curves, layer, recipe, style, chance), surface)
 
 
 def _curves(
@@ -145,22 +158,24 @@ def _curves(
 ) -> F64:
     """Centre lines [N, POINTS, 3]."""
     n = len(roots)
-    side = np.where(roots[:, 0] + chance.normal(0, 0.0045, n) > style.part, 1.0, -1.0)
-    from_part = np.abs(roots[:, 0] - style.part)
+    side = np.where(roots[:, 0] + chance.normal(0, 0.0008, n) > style.part, 1.0, -1.0)
     top = smooth(0.045, 0.095, roots[:, 1])
     front = smooth(0.030, 0.080, roots[:, 2])
     crown = smooth(0.02, -0.05, roots[:, 2]) * top
-    lift = style.lift[1] + (style.lift[0] - style.lift[1]) * top * smooth(0.0, 0.02, from_part)
-    lift = (lift + 0.004 * front * top) * (0.25 + 0.75 * layer)
+    nape = smooth(0.03, -0.04, roots[:, 1]) * smooth(0.0, -0.03, roots[:, 2])
     tip = style.tip[0] + style.tip[1] * chance.normal(0, 1, n) + 0.030 * (1 - layer) * 0.5
     tip = tip + 0.018 * smooth(0.02, 0.08, roots[:, 2])
     d = normals * 0.45 + np.stack(
-        [side * (0.85 - 0.45 * crown), 0.10 * np.ones(n), 0.34 * front - 0.55 * crown - 0.10], 1
+        [
+            side * (0.85 - 0.45 * crown) * (1 - 0.85 * nape),
+            0.10 - 0.9 * nape,
+            0.34 * front - 0.55 * crown - 0.10,
+        ],
+        1,
     )
     d /= np.linalg.norm(d, axis=1, keepdims=True)
-    p, alive = roots.copy(), np.ones(n, bool)
+    p, alive = roots + 0.0028 * normals, np.ones(n, bool)
     line, length = [p.copy()], np.zeros(n)
-    phase = 14.0 * roots[:, 2] + 9.0 * roots[:, 0] + chance.normal(0, 0.22, n)
     for step in range(60):
         travelled = step * STEP
         down = np.array([0.0, -1.0, 0.0]) * (0.10 + 0.20 * smooth(0.01, 0.07, travelled))
@@ -174,6 +189,7 @@ def _curves(
         )
         d = d + down + sweep
         distance, normal = scalp.near(p)
+        lift = _lift(p, style) * (0.20 + 0.80 * layer)
         low = smooth(0.05, -0.08, p[:, 1])  # below the ears hair falls free
         want = lift * smooth(0.0, 0.035, np.full(n, travelled)) + style.side * low * (
             0.4 + 0.6 * layer
@@ -188,13 +204,23 @@ def _curves(
         distance, normal = scalp.near(q)
         least = np.minimum(0.0015 + 0.3 * lift, 0.0015 + 0.06 * travelled)
         q = q + normal * np.maximum(least - distance, 0.0)[:, None]
+        q = q + normal * (0.30 * (1 - 0.6 * low) * (want - np.maximum(distance, least)))[:, None]
         q = _off_face(q, side)
         alive &= q[:, 1] > tip
         p = np.where(alive[:, None], q, p)
         length += STEP * alive
         line.append(p.copy())
-    even = gaussian_filter1d(_even(np.stack(line, 1)), 0.9, axis=1, mode="nearest")
-    return _waved(even, scalp, phase, style)
+    even = gaussian_filter1d(_even(np.stack(line, 1)), 1.5, axis=1, mode="nearest")
+    return _waved(even, scalp, style, chance)
+
+
+def _lift(p: F64, style: Style) -> F64:
+    """Metres that the outermost hair stands off the scalp at points [N, 3]."""
+    crown, edge = style.lift
+    top = smooth(0.045, 0.095, p[:, 1])
+    front = smooth(0.030, 0.080, p[:, 2])
+    beside = smooth(0.0, 0.022, np.abs(p[:, 0] - style.part))
+    return np.asarray(edge + (crown - edge) * top * beside + 0.004 * front * top * beside)
 
 
 def _off_face(q: F64, side: F64) -> F64:
@@ -228,7 +254,8 @@ def _lengths(lines: F64) -> F64:
     return np.concatenate([np.zeros((len(lines), 1)), np.cumsum(step, 1)], 1)
 
 
-def _waved(lines: F64, scalp: Scalp, phase: F64, style: Style) -> F64:
+def _waved(lines: F64, scalp: Scalp, style: Style, chance: np.random.Generator) -> F64:
+    """Waves that follow from where a point is, so that neighbours swing together."""
     amplitude, wavelength = style.wave
     s = _lengths(lines)
     tangent = np.gradient(lines, axis=1)
@@ -238,7 +265,9 @@ def _waved(lines: F64, scalp: Scalp, phase: F64, style: Style) -> F64:
     across = np.cross(tangent, normal)
     across /= np.maximum(np.linalg.norm(across, axis=2, keepdims=True), 1e-9)
     grown = amplitude * smooth(0.05, 0.13, s)
-    turn = 2 * np.pi * s / wavelength + phase[:, None]
+    round_ = np.arctan2(lines[..., 0], lines[..., 2] + 0.03)
+    turn = -2 * np.pi * lines[..., 1] / wavelength + 2.2 * round_
+    turn = turn + chance.normal(0, 0.15, (len(lines), 1))
     return (
         lines
         + (grown * np.sin(turn))[..., None] * across
@@ -250,12 +279,12 @@ def _waved(lines: F64, scalp: Scalp, phase: F64, style: Style) -> F64:
 
 def _clumped(lines: F64, style: Style, chance: np.random.Generator) -> F64:
     """Draw locks towards some leaders, more so at their tips."""
-    leaders = chance.choice(len(lines), max(len(lines) // 9, 1), replace=False)
+    leaders = chance.choice(len(lines), max(len(lines) // 6, 1), replace=False)
     middle = POINTS // 2
     _, near = cKDTree(lines[leaders][:, middle]).query(lines[:, middle])
     goal = lines[leaders[near]]
     pull = (
-        0.62
+        0.55
         * np.linspace(0, 1, POINTS)[None, :, None] ** 1.3
         * chance.uniform(0.5, 1.0, (len(lines), 1, 1))
     )
@@ -270,14 +299,15 @@ def _openness(points: F64, normals: F64) -> F64:
     for k, near in enumerate(tree.query_ball_point(points + 0.009 * normals, 0.0095)):
         out[k] = len(near)
     typical = np.median(out)
-    return np.asarray(np.clip(1.10 * np.exp(-0.62 * out / max(typical, 1.0)) + 0.08, 0.16, 1.0))
+    open_ = np.clip(1.10 * np.exp(-0.62 * out / max(typical, 1.0)) + 0.08, 0.16, 1.0)
+    return np.asarray(open_[tree.query(points, 16)[1]].mean(1))
 
 
 def _thicken(
     scalp: Scalp, lines: F64, layer: F64, recipe: Recipe, style: Style, chance: np.random.Generator
 ) -> Locks:
     n = len(lines)
-    strands = 0 if style.cropped else 160
+    strands = 0 if style.cropped else 90
     fine = chance.choice(n, strands)
     wander = np.cumsum(chance.normal(0, 0.0010, (strands, POINTS, 3)), 1)
     flat = lines.reshape(-1, 3)
@@ -287,24 +317,25 @@ def _thicken(
     axis /= np.linalg.norm(axis, axis=1, keepdims=True)
     free = smooth(0.008, 0.03, distance)[:, None]
     normal = normal * (1 - 0.7 * free) + axis * 0.7 * free
+    normal = normal[cKDTree(flat).query(flat, 40)[1]].mean(1)  # neighbours shine alike
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     open_ = gaussian_filter1d(_openness(flat, normal).reshape(n, POINTS), 1.2, axis=1)
-    open_ *= 0.72 + 0.28 * smooth(0.0, 0.022, _lengths(lines))  # roots lie in their own shade
+    open_ *= 0.45 + 0.55 * smooth(0.0, 0.030, _lengths(lines))  # roots lie in their own shade
     normal = normal.reshape(lines.shape)
     tangent = np.gradient(lines, axis=1)
     tangent /= np.maximum(np.linalg.norm(tangent, axis=2, keepdims=True), 1e-9)
-    tilt = np.radians(chance.normal(0, 7, n))[:, None, None]
+    tilt = np.radians(chance.normal(0, 3, n))[:, None, None]
     normal = np.cos(tilt) * normal + np.sin(tilt) * np.cross(tangent, normal)
     t = np.linspace(0, 1, POINTS)
-    profile = np.interp(t, [0, 0.06, 0.18, 0.6, 0.88, 1.0], [0.10, 0.45, 1.0, 1.05, 0.85, 0.30])
-    width = 0.0050 * np.sqrt(1400 / n) * chance.uniform(0.75, 1.25, (n, 1)) * profile
+    profile = np.interp(t, [0, 0.08, 0.22, 0.6, 0.88, 1.0], [0.05, 0.35, 1.0, 1.05, 0.80, 0.18])
+    width = 0.0052 * np.sqrt(1400 / n) * chance.uniform(0.75, 1.25, (n, 1)) * profile
     hang = smooth(0.055, -0.10, lines[..., 1]) * smooth(0.01, 0.07, _lengths(lines))
     tint = _tint(lines, recipe, chance)
     order = np.argsort(-layer)
     edge = np.nonzero(
         (below_hairline(lines[:, 0], recipe.hair.style) > -0.010) & (lines[:, 0, 2] > 0.0)
     )[0]
-    edge = np.repeat(edge, 0 if style.cropped else 2)
+    edge = np.repeat(edge, 0 if style.cropped else 1)
     baby = _shortened(lines[edge], chance)
     points = np.concatenate([lines[order], lines[fine] + wander + 0.002 * normal[fine], baby])
     fine = np.concatenate([fine, edge])
@@ -318,16 +349,38 @@ def _thicken(
         np.concatenate([open_[order], np.maximum(open_[fine], 0.8)]),
         hang[pick],
         tint[pick],
-        chance.normal(0, 0.07, len(pick)),
+        chance.normal(0, 0.035, len(pick)),
         chance.integers(0, 6, len(pick)),
         np.concatenate([np.zeros(n), np.ones(strands)]),
+        np.ones((len(pick), POINTS)),
         pattern(chance),
     )
 
 
-def shading_mesh(locks: Locks) -> tuple[F64, NDArray[np.int64]]:
-    """Points and triangles of every third lock as a flat band, to throw soft shade."""
-    some = np.nonzero(locks.strand == 0)[0][::3]
+def _seen(locks: Locks, surface: Part) -> Locks:
+    """Leave out ribbons, and pieces, that lie under others from wherever the camera may look."""
+    points, faces = shading_mesh(locks, 1)
+    faces = np.concatenate([faces, surface.triangles + len(points)])
+    points = np.concatenate([points, surface.rest])
+    shown = np.zeros(locks.points.shape[:2], bool)
+    for yaw in np.radians(np.arange(-60, 61, 15)):
+        for pitch in np.radians([-22, 0, 22]):
+            eye = np.array(
+                [np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)]
+            )
+            depth = depth_picture(points, faces, eye)
+            place = seen_from(eye, locks.points)
+            column, row = np.clip(place[..., :2].astype(int), 0, len(depth) - 1).transpose(2, 0, 1)
+            shown |= depth[row, column] - place[..., 2] < HIDDEN
+    kept = (shown.sum(1) >= SEEN) | (locks.strand == 1)
+    locks = replace(locks, shown=maximum_filter1d(shown, 3, axis=1))
+    rows = (f.name for f in fields(Locks) if f.name != "pattern")
+    return replace(locks, **{name: getattr(locks, name)[kept] for name in rows})
+
+
+def shading_mesh(locks: Locks, each: int = 3) -> tuple[F64, NDArray[np.int64]]:
+    """Points and triangles of some locks as flat bands, to throw soft shade."""
+    some = np.nonzero(locks.strand == 0)[0][::each]
     line, normal = locks.points[some], locks.normals[some]
     across = np.cross(np.gradient(line, axis=1), normal)
     across /= np.maximum(np.linalg.norm(across, axis=2, keepdims=True), 1e-9)
@@ -355,8 +408,11 @@ def _tint(lines: F64, recipe: Recipe, chance: np.random.Generator) -> F64:
     root, tip = np.array(recipe.hair.root), np.array(recipe.hair.tip)
     n = len(lines)
     t = smooth(0.085, -0.115, lines[..., 1])
-    lighter = np.clip(chance.normal(0.55, 0.20, (n, 1)), 0, 1) * t
-    value = np.exp(chance.normal(0, 0.13, (n, 1, 1)))
+    _, near = cKDTree(lines[:, POINTS // 3]).query(lines[:, POINTS // 3], 12)
+    own = chance.normal(0, 1, (n, 2))
+    lock = own[near].mean(1) * np.sqrt(12) + 0.5 * own
+    lighter = np.clip(0.55 + 0.16 * lock[:, :1], 0, 1) * t
+    value = np.exp(0.085 * lock[:, 1:, None])
     return np.asarray((root + lighter[..., None] * (tip - root)) * value)
 
 
@@ -366,9 +422,9 @@ def pattern(chance: np.random.Generator) -> NDArray[np.uint8]:
     out = np.zeros((kinds, tall, wide, 2))
     v = (np.arange(tall) + 0.5)[:, None] / tall
     for k in range(kinds):
-        shade = chance.normal(1.0, 0.15, wide)
+        shade = chance.normal(1.0, 0.12, wide)
         start = np.full(wide, -1.0)
-        end = chance.uniform(0.88, 1.12, wide)
+        end = chance.uniform(0.72, 1.06, wide)
         for edge in (0, wide - 1):
             start[edge], end[edge] = chance.uniform(-0.1, 0.25), chance.uniform(0.60, 0.9)
         drift = 0.10 * np.sin(2 * np.pi * (v * chance.uniform(1, 2) + chance.random(wide)))

@@ -10,16 +10,13 @@ from engine.motion.blendshapes import INDEX
 from engine.training.authoring.atlas import HEIGHT, WIDTH
 from engine.training.authoring.parts import Part
 from engine.training.authoring.skin import spread
+from engine.training.authoring.views import depth_picture, seen_from
 from kernels.deform import normals
-from kernels.raster import nearness
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
 DIRECTIONS = 240
-PIXELS = 768  # of one depth picture, over 2 RADIUS
-RADIUS = 0.36  # metres around CENTRE
-CENTRE = np.array([0.0, -0.08, 0.0])
 REACH = 0.09  # metres: what lies farther off no longer darkens
 BIAS = 0.0022
 # Hidden skin must see some light: lids droop and the mouth is ajar while it is measured.
@@ -32,7 +29,7 @@ def ajar(part: Part) -> F64:
     return np.asarray(part.mixing @ control)
 
 
-def openness(parts: list[Part], more: tuple[F64, I64] | None = None) -> F64:
+def measure(parts: list[Part], more: tuple[F64, I64] | None = None) -> F64:
     """[HEIGHT / 2, WIDTH / 2] in 0 … 1 for the first of the parts; all of them throw shade.
 
     more: points and triangles of what else throws shade.
@@ -48,10 +45,8 @@ def openness(parts: list[Part], more: tuple[F64, I64] | None = None) -> F64:
     place, facing = _texels(parts[0], points[0])
     seen, weight = np.zeros((2, *place.shape[:2]), np.float32)
     for direction in _sphere(DIRECTIONS):
-        frame = _frame(direction)
-        depth = np.zeros((PIXELS, PIXELS), np.float32)
-        nearness(_through(frame, scene), faces, depth)
-        _look(_through(frame, place), facing @ direction, depth, seen, weight)
+        depth = depth_picture(scene, faces, direction)
+        _look(seen_from(direction, place), facing @ direction, depth, seen, weight)
     return np.asarray(seen / np.maximum(weight, 1e-6), np.float64)
 
 
@@ -72,20 +67,6 @@ def _sphere(count: int) -> NDArray[np.float32]:
     y, turn = 1 - 2 * k / count, np.pi * (1 + 5**0.5) * k
     r = np.sqrt(1 - y * y)
     return np.stack([r * np.cos(turn), y, r * np.sin(turn)], 1).astype(np.float32)
-
-
-def _frame(towards: NDArray[np.float32]) -> F64:
-    """[3, 4] from the world to column, row and nearness (metres towards the viewer, plus 1)."""
-    aside = np.array([0.0, 0.0, 1.0]) if abs(towards[1]) > 0.9 else np.array([0.0, 1.0, 0.0])
-    right = np.cross(aside, towards)
-    right /= np.linalg.norm(right)
-    scale = 0.5 * PIXELS / RADIUS
-    axes = np.stack([right, -np.cross(towards, right), towards]) * [[scale], [scale], [1.0]]
-    return np.column_stack([axes, np.array([PIXELS / 2, PIXELS / 2, 1.0]) - axes @ CENTRE])
-
-
-def _through(frame: F64, points: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(points @ frame[:, :3].T + frame[:, 3], np.float32)
 
 
 @njit(cache=True)

@@ -43,7 +43,7 @@ def pack(
         "triangle_part": np.repeat(np.arange(len(parts)), [len(p.triangles) for p in parts]).astype(
             np.uint8
         ),
-        "casters": parts[0].coarse.astype(np.uint16),
+        "casters": _casters(parts[0]).astype(np.uint16),
         "ends": ends.astype(np.int32),
         "strand_starts": np.arange(0, count + 1, strands.control.shape[1], dtype=np.int32),
         "strand_width": np.rint(1e6 * strands.width.ravel()).astype(np.uint16),
@@ -84,6 +84,12 @@ def write_yaml(folder: Path, recipe: Recipe) -> None:
     (folder / "identity.yaml").write_text(text, encoding="utf-8")
 
 
+def _casters(surface: Part) -> NDArray:
+    """Coarse triangles of the head and neck, whose shadows show."""
+    low = surface.control[surface.coarse][..., 1].min(1)
+    return surface.coarse[low > -0.17]
+
+
 def _sparse(shapes: NDArray) -> dict[str, NDArray]:
     """Displacements as float16 millimetres of the points that each shape moves."""
     moving = np.abs(shapes).max(-1) > LEAST
@@ -107,6 +113,7 @@ def _hair(hair: Locks) -> dict[str, NDArray]:
         "hair_tint": np.rint(65535 * np.clip(hair.tint, 0, 1)).astype(np.uint16),
         "hair_shift": hair.shift.astype(np.float16),
         "hair_kind": hair.kind.astype(np.uint8),
+        "hair_shown": hair.shown.astype(np.uint8),
         "hair_strand": hair.strand.astype(np.uint8),
         "pattern": hair.pattern,
     }

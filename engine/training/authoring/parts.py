@@ -74,7 +74,7 @@ def rigid(name: str, points: F64, triangles: I64, corners: F64, along: F64 | flo
     return Part(name, points, shapes, identity, weight, triangles, corners)
 
 
-COARSE = 0.0031  # metres: a quad with shorter edges is fine enough as it is
+COARSE = 0.0052  # metres: a quad with shorter edges is fine enough as it is
 
 
 def skin(body: Anatomy, hidden: NDArray[np.bool_], bald: Callable[[F64], F64]) -> Part:
@@ -132,13 +132,15 @@ def _refined(quads: I64, fine: I64, texels: F64, split: NDArray[np.bool_]) -> tu
 def eye(body: Anatomy, side: str) -> Part:
     """The front of an eyeball with its cornea: rings about the axis of gaze."""
     centre, radius = body.eye(side)
-    spokes = 48
-    angle = np.radians(np.concatenate([np.linspace(2.5, 34, 15), np.linspace(38, 82, 8)]))
+    spokes = 36
+    angle = np.radians(np.concatenate([np.linspace(4, 34, 10), np.linspace(41, 118, 7)]))
     turn = np.linspace(0, 2 * np.pi, spokes, endpoint=False)
     ring = np.sin(angle)[:, None] * np.stack([np.cos(turn), np.sin(turn)])[:, None]
     disc = np.concatenate([np.zeros((1, 2)), ring.transpose(1, 2, 0).reshape(-1, 2)])
-    depth = np.sqrt(1.0 - (disc**2).sum(1))
-    bulge = 0.085 * np.maximum(1.0 - (disc**2).sum(1) / 0.54**2, 0.0) ** 1.2
+    depth = np.cos(np.concatenate([[0.0], np.repeat(angle, spokes)]))
+    bulge = np.where(
+        depth > 0, 0.085 * np.maximum(1.0 - (disc**2).sum(1) / 0.54**2, 0.0) ** 1.2, 0.0
+    )
     points = centre + radius * np.column_stack([disc, depth + bulge])
     k = np.arange(spokes)
     fan = np.stack([np.zeros(spokes, int), 1 + k, 1 + (k + 1) % spokes], 1)
@@ -149,161 +151,6 @@ def eye(body: Anatomy, side: str) -> Part:
     triangles = np.concatenate(rows)
     texels = PATCHES["eye"].texels(0.5 + 0.5 * disc * [1, 1])
     return rigid(f"eye_{side}", points, triangles, texels[triangles])
-
-
-# ---- the mouth ----------------------------------------------------------------------------------
-
-ARCH = 0.0245  # half the width of the dental arch
-UPPER = (0.0086, 0.0068, 0.0076, 0.0070, 0.0068, 0.0095)  # widths from the middle
-LOWER = (0.0054, 0.0059, 0.0068, 0.0070, 0.0070, 0.0105)
-
-
-def _arch(x: F64 | float, front: float, back: float) -> F64:
-    return np.asarray(front - (front - back) * (np.abs(x) / ARCH) ** 2.2)
-
-
-def teeth(body: Anatomy, upper: bool) -> Part:
-    """One row of teeth; the lower row follows the jaw as the base mesh's own does."""
-    helper = body.points[body.ids(f"helper-{'upper' if upper else 'lower'}-teeth")]
-    front = helper[:, 2].max() - (0.0022 if upper else 0.0040)
-    back = front - 0.036
-    edge = helper[:, 1].min() - 0.0028 if upper else helper[:, 1].max() - 0.0058
-    points: list[F64] = []
-    triangles: list[I64] = []
-    corners: list[F64] = []
-    for sign in (-1.0, 1.0):
-        x = 0.0
-        for k, width in enumerate(UPPER if upper else LOWER):
-            crown = _tooth(width, 0.0102 - 0.0006 * k if upper else 0.0088 - 0.0003 * k, k)
-            middle = x + width / 2
-            lift = (0.0, 0.0007, -0.0001, 0.0007, 0.0010, 0.0012)[k] * (1 if upper else -0.6)
-            slope = (_arch(middle + 1e-4, front, back) - _arch(middle - 1e-4, front, back)) / 2e-4
-            yaw = np.arctan(slope)
-            c, s = np.cos(yaw), np.sin(yaw)
-            local = crown @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-            up = 1.0 if upper else -1.0
-            placed = np.column_stack(
-                [
-                    sign * (local[:, 0] + middle),
-                    edge + lift + up * local[:, 1],
-                    local[:, 2] + float(_arch(np.array(middle), front, back)),
-                ]
-            )
-            mesh = _tube(*TOOTH_GRID)
-            if (sign > 0) == upper:
-                mesh = mesh[:, ::-1]
-            triangles.append(mesh[:, ::-1] + sum(len(q) for q in points))
-            points.append(placed)
-            spot = np.column_stack([0.15 + 0.7 * (k / 5) + 0 * crown[:, 1], crown[:, 1] / 0.0105])
-            corners.append(PATCHES["tooth"].texels(np.clip(spot, 0.02, 0.98))[mesh[:, ::-1]])
-            x += width * 0.985
-    joined = np.concatenate(points)
-    name = "teeth_upper" if upper else "teeth_lower"
-    part = rigid(name, joined, np.concatenate(triangles), np.concatenate(corners))
-    return part if upper else _follow_jaw(part, body)
-
-
-TOOTH_GRID = (12, 8)  # around, along
-
-
-def _tooth(width: float, height: float, k: int) -> F64:
-    """A crown [96, 3] from biting edge (y = 0) to neck (y = height), its face towards +z."""
-    around, along = TOOTH_GRID
-    turn = np.linspace(0, 2 * np.pi, around, endpoint=False)
-    out = []
-    for v in np.linspace(0, 1, along) ** 1.5:
-        tip = 1.0 - (1.0 - min(v / 0.10, 1.0)) ** 2.0
-        belly = 0.95 + 0.05 * np.sin(np.pi * min(v * 1.25 + 0.1, 1.0)) - 0.16 * max(v - 0.6, 0)
-        if k == 2:
-            belly *= 0.84 + 0.16 * min(v / 0.30, 1.0)  # a canine's point
-        half = width / 2 * belly * (0.94 + 0.06 * tip) * 1.02
-        deep = (0.0014 + 0.0030 * v + 0.0012 * (k > 2)) * (0.35 + 0.65 * tip)
-        cos, sin = np.cos(turn), np.sin(turn)
-        x = half * np.sign(cos) * np.abs(cos) ** 0.45
-        z = deep * np.sign(sin) * np.abs(sin) ** 0.75 - 0.0009 * (1 - v) + 0.0006 * np.sin(3 * v)
-        y = height * v + 0.0004 * (1 - tip) * 0 + 0 * x
-        out.append(np.column_stack([x, y, z]))
-    return np.concatenate(out)
-
-
-def _tube(around: int, along: int) -> I64:
-    """Triangles of a tube with its first end closed."""
-    k = np.arange(around)
-    rows = [np.stack([0 * k[1:-1], k[1:-1], k[1:-1] + 1], 1)]
-    for r in range(along - 1):
-        a, b = r * around + k, r * around + (k + 1) % around
-        rows += [np.stack([a, a + around, b], 1), np.stack([b, a + around, b + around], 1)]
-    return np.concatenate(rows)
-
-
-def gums(body: Anatomy, upper: bool) -> Part:
-    """A band behind the necks of a row of teeth."""
-    helper = body.points[body.ids(f"helper-{'upper' if upper else 'lower'}-teeth")]
-    front = helper[:, 2].max() - (0.0006 if upper else 0.0020)
-    neck = helper[:, 1].min() + 0.0082 if upper else helper[:, 1].max() - 0.0112
-    up = 1.0 if upper else -1.0
-    profile = np.array(
-        [[-0.0046, 0.0], [-0.0006, -0.0006], [0.0, 0.0008], [-0.0002, 0.004], [-0.003, 0.010]]
-    )
-    x = np.linspace(-ARCH, ARCH, 57)
-    z = _arch(x, front, front - 0.036)
-    slope = np.gradient(z, x)
-    nx, nz = -slope / np.hypot(slope, 1), 1 / np.hypot(slope, 1)
-    scallop = 0.0006 * np.cos(np.abs(x) / 0.0075 * 2 * np.pi)
-    rows = [
-        np.column_stack([x + nx * out, neck + up * (rise + scallop * (n < 3)), z + nz * out])
-        for n, (out, rise) in enumerate(profile)
-    ]
-    points = np.concatenate(rows)
-    n = len(x)
-    quads = np.array(
-        [
-            [r * n + i, r * n + i + 1, (r + 1) * n + i + 1, (r + 1) * n + i]
-            for r in range(len(profile) - 1)
-            for i in range(n - 1)
-        ]
-    )
-    triangles = triangulate(quads if upper else quads[:, ::-1])
-    spot = np.column_stack(
-        [np.tile(x / ARCH * 0.5 + 0.5, len(profile)), np.repeat(profile[:, 1] * 80 + 0.1, n)]
-    )
-    corners = PATCHES["gum"].texels(np.clip(spot, 0.02, 0.98))[triangles]
-    part = rigid("gums_upper" if upper else "gums_lower", points, triangles, corners)
-    return part if upper else _follow_jaw(part, body)
-
-
-def _follow_jaw(part: Part, body: Anatomy) -> Part:
-    """Give a part the affine motion that each shape gives the base mesh's lower teeth."""
-    ids = body.ids("helper-lower-teeth")
-    known = np.column_stack([body.points[ids], np.ones(len(ids))])
-    wanted = np.column_stack([part.control, np.ones(len(part.control))])
-    shapes = part.shapes.copy()
-    for s in range(len(ARKIT)):
-        moved = body.shapes[s, ids]
-        if np.abs(moved).max() > 1e-5:
-            shapes[s] = wanted @ np.linalg.lstsq(known, moved, rcond=None)[0]
-    return Part(
-        part.name, part.control, shapes, part.mixing, part.along, part.triangles, part.corners
-    )
-
-
-def tongue(body: Anatomy) -> Part:
-    """The base mesh's tongue, once subdivided."""
-    quads = body.groups["helper-tongue"][..., 0]
-    used, compact = np.unique(quads, return_inverse=True)
-    compact = compact.reshape(quads.shape)
-    mixing, fine = subdivide(compact, len(used))
-    control = body.points[used] - [0.0, 0.0050, 0.0030]
-    control[:, 1] -= 0.25 * (control[:, 1] - control[:, 1].min())
-    shapes = np.concatenate([body.shapes[:, used], np.zeros((1, len(used), 3))])
-    rest = np.asarray(mixing @ control)
-    triangles = triangulate(fine)
-    low, high = rest.min(0), rest.max(0)
-    spot = np.column_stack(
-        [(rest[:, 0] - low[0]) / (high[0] - low[0]), (rest[:, 2] - low[2]) / (high[2] - low[2])]
-    )
-    corners = PATCHES["tongue"].texels(np.clip(spot, 0.03, 0.97))[triangles]
-    return Part("tongue", control, shapes, mixing, np.ones(len(rest)), triangles, corners)
 
 
 # ---- lashes and brows ---------------------------------------------------------------------------
@@ -396,7 +243,7 @@ def brows(body: Anatomy, surface: Part, recipe: Recipe, chance: np.random.Genera
     strands = []
     for side, sign in (("l", 1.0), ("r", -1.0)):
         centre, _ = body.eye(side)
-        count = int(520 * recipe.brow_thickness)
+        count = int(420 * recipe.brow_thickness)
         t = chance.beta(1.15, 1.25, count)
         across = chance.uniform(-1, 1, count)
         x = centre[0] * sign - 0.0175 + 0.0435 * t
@@ -433,7 +280,7 @@ def brows(body: Anatomy, surface: Part, recipe: Recipe, chance: np.random.Genera
         pz = rest[front][near_all][..., 2].mean(-1) + 0.0004 + 0.0010 * np.sin(np.pi * s)
         points = np.stack([sign * px, py, pz], -1)
         shapes = moved[:, front][:, near_all].mean(-2)
-        width = np.linspace(1.0, 0.30, 4) * 0.00021
+        width = np.linspace(1.0, 0.30, 4) * 0.00023
         widths = np.broadcast_to(width, points.shape[:2]) * chance.uniform(0.75, 1.2, (count, 1))
         strands.append(Strands(points, shapes, widths, np.ones(count, int)))
     return join(strands)

@@ -34,7 +34,7 @@ class Hair:
     shine: Colour
     brow: Colour
     ribbons: int
-    gloss: tuple[float, float] = (0.05, 0.9)
+    gloss: tuple[float, float] = (0.09, 1.0)
     seed: int = 5
 
 
@@ -52,7 +52,7 @@ class Recipe:
     garment: str
     cloth: Colour
     trim: Colour
-    brow_thickness: float = 1.0
+    brow_thickness: float = 0.85
     lash_length: float = 1.0
     headset: bool = True
     exposure: float = 1.0
@@ -69,42 +69,51 @@ ARIA = Recipe(
         "macrodetails/universal-female-young-averagemuscle-averageweight": 1.0,
     },
     details={
-        "head/head-oval": 0.35,
-        "head/head-age-decr": 0.25,
-        "*eyes/eye-scale-incr": 0.85,
-        "*eyes/eye-height2-incr": 0.30,
-        "*eyes/eye-corner1-up": 0.15,
-        "nose/nose-scale-horiz-decr": 0.35,
-        "nose/nose-scale-vert-decr": 0.25,
-        "nose/nose-point-up": 0.25,
-        "nose/nose-volume-decr": 0.30,
-        "mouth/mouth-upperlip-volume-incr": 0.25,
+        "head/head-oval": 0.30,
+        "head/head-age-decr": 0.45,
+        "*eyes/eye-scale-incr": 1.05,
+        "*eyes/eye-height2-incr": 0.25,
+        "*eyes/eye-corner1-up": 0.20,
+        "nose/nose-scale-horiz-decr": 0.40,
+        "nose/nose-scale-vert-decr": 0.30,
+        "nose/nose-scale-depth-decr": 0.20,
+        "nose/nose-width3-decr": 0.25,
+        "nose/nose-point-up": 0.35,
+        "nose/nose-volume-decr": 0.35,
+        "mouth/mouth-upperlip-volume-incr": 0.30,
         "mouth/mouth-lowerlip-volume-incr": 0.25,
-        "mouth/mouth-angles-up": 0.30,
-        "mouth/mouth-cupidsbow-incr": 0.25,
-        "chin/chin-width-decr": 0.30,
-        "neck/neck-scale-horiz-decr": 0.40,
-        "neck/neck-scale-depth-decr": 0.30,
+        "mouth/mouth-angles-up": 0.55,
+        "mouth/mouth-cupidsbow-incr": 0.30,
+        "mouth/mouth-scale-horiz-decr": 0.10,
+        "*cheek/cheek-bones-incr": 0.20,
+        "*cheek/cheek-volume-incr": 0.15,
+        "chin/chin-width-decr": 0.35,
+        "chin/chin-triangle": 0.25,
+        "neck/neck-scale-horiz-decr": 0.45,
+        "neck/neck-scale-depth-decr": 0.35,
     },
     skin=Skin(
-        base=(0.66, 0.40, 0.29),
-        warm=(0.60, 0.28, 0.19),
-        lips=(0.50, 0.13, 0.12),
-        blush=(0.66, 0.22, 0.17),
-        freckles=0.35,
+        base=(0.705, 0.428, 0.318),
+        warm=(0.66, 0.325, 0.230),
+        lips=(0.56, 0.145, 0.140),
+        blush=(0.72, 0.21, 0.18),
+        blush_strength=0.42,
+        lid=(0.46, 0.225, 0.190),
+        lid_strength=0.25,
+        freckles=0.30,
     ),
     hair=Hair(
         style="waves",
-        root=(0.046, 0.024, 0.015),
-        tip=(0.150, 0.076, 0.040),
+        root=(0.042, 0.021, 0.014),
+        tip=(0.230, 0.105, 0.056),
         shine=(1.0, 0.80, 0.62),
         brow=(0.055, 0.028, 0.018),
-        ribbons=1400,
+        ribbons=950,
     ),
     iris=((0.26, 0.17, 0.05), (0.085, 0.165, 0.105), (0.010, 0.028, 0.026)),
     garment="scoop",
     cloth=(0.040, 0.085, 0.105),
-    trim=(0.50, 0.36, 0.20),
+    trim=(0.020, 0.045, 0.058),
 )
 
 RECIPES = {recipe.name: recipe for recipe in (ARIA,)}

@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 from engine.training.authoring.anatomy import Anatomy, smooth
 from engine.training.authoring.atlas import BASE, HEIGHT, PATCHES, WIDTH
 from engine.training.authoring.hair import below_hairline
+from engine.training.authoring.outfit import DRAPE
 from engine.training.authoring.parts import Part, Strands
 from engine.training.authoring.recipes import Colour, Recipe
 
@@ -60,7 +61,7 @@ def shade(canvas: Canvas, openness: F64) -> None:
     """Lay the baked openness to the sky [h, w] over the skin; what overlaps in the atlas (eyes,
     teeth) keeps what was painted. Light that comes round by way of other skin lifts its darks."""
     height, width = canvas.openness.shape
-    large = cv2.resize(cv2.GaussianBlur(openness, (0, 0), 1.0), (width, height))
+    large = cv2.resize(cv2.GaussianBlur(openness, (0, 0), 2.0), (width, height))
     for patch in (PATCHES[name] for name in BASE):
         area = (
             slice(patch.top - 2, patch.top + patch.height + 2),
@@ -69,7 +70,7 @@ def shade(canvas: Canvas, openness: F64) -> None:
         canvas.openness[area] = 0.40 + 0.60 * np.clip(large[area], 0, 1) ** 0.7
 
 
-def save(folder: Path, canvas: Canvas, quality: int = 86) -> None:
+def save(folder: Path, canvas: Canvas, quality: int = 95) -> None:
     """Write `colour.webp` (square roots of albedo) and `surface.webp` (openness, gloss)."""
     colour = np.rint(255 * np.sqrt(np.clip(canvas.albedo, 0, 1))).astype(np.uint8)
     surface = np.stack([canvas.openness, np.clip(canvas.gloss / 2, 0, 1), 0 * canvas.gloss], -1)
@@ -114,26 +115,43 @@ def _fill(corners: F64, values: F64, out: F64) -> None:
 
 def noise(p: F64, size: float, seed: int, octaves: int = 1) -> F64:
     """Smooth noise of about unit deviation at points [..., 3]; size: metres of one bump."""
-    total = np.zeros(p.shape[:-1])
-    for octave in range(octaves):
-        q = p / (size / 2**octave) + 17.3 * (seed + octave)
-        cell = np.floor(q).astype(np.int64)
-        f = q - cell
-        f = f * f * (3 - 2 * f)
-        value = np.zeros(p.shape[:-1])
-        for corner in np.ndindex(2, 2, 2):
-            w = np.ones(p.shape[:-1])
-            key = np.full(p.shape[:-1], seed + 101 * octave, np.int64)
+    flat = np.ascontiguousarray(np.broadcast_to(p, p.shape).reshape(-1, 3), np.float64)
+    return np.asarray(_noise(flat, size, seed, octaves).reshape(p.shape[:-1]))
+
+
+@njit(cache=True)
+def _noise(p: F64, size: float, seed: int, octaves: int) -> F64:
+    out = np.zeros(len(p))
+    cell, f = np.empty(3, np.int64), np.empty(3)
+    for n in range(len(p)):
+        loud, scale = 1.0, 1.0 / size
+        for octave in range(octaves):
             for k in range(3):
-                w = w * (f[..., k] if corner[k] else 1 - f[..., k])
-                key = (
-                    key * 1103515245
-                    + (cell[..., k] + corner[k]) * (73856093, 19349663, 83492791)[k]
-                )
-            key = (key ^ (key >> 13)) * 1274126177
-            value += w * (((key >> 8) & 0xFFFF) / 32768.0 - 1.0)
-        total += value * 0.62**octave
-    return total * 2.2
+                q = p[n, k] * scale + 17.3 * (seed + octave)
+                cell[k] = int(np.floor(q))
+                t = q - cell[k]
+                f[k] = t * t * (3 - 2 * t)
+            for corner in range(8):
+                w, key = 1.0, np.int64(seed + 101 * octave)
+                for k in range(3):
+                    up = (corner >> k) & 1
+                    w *= f[k] if up else 1 - f[k]
+                    step = 73856093 if k == 0 else (19349663 if k == 1 else 83492791)
+                    key = (key * 1103515245 + (cell[k] + up) * step) & 0x7FFFFFFFFFFF
+                    key = ((key ^ (key >> 13)) * 1274126177) & 0x7FFFFFFFFFFF
+                out[n] += loud * w * (((key >> 8) & 0xFFFF) / 32768.0 - 1.0)
+            loud *= 0.62
+            scale *= 2.0
+    return 2.2 * out
+
+
+def _near(p: F64, points: F64, reach: float) -> F64:
+    """Metres from texels [H, W, 3] to the nearest of some points, at most `reach`."""
+    low, high = points.min(0) - reach, points.max(0) + reach
+    close = ((p > low) & (p < high)).all(-1)
+    out = np.full(p.shape[:2], reach)
+    out[close] = np.minimum(cKDTree(points).query(p[close], distance_upper_bound=reach)[0], reach)
+    return out
 
 
 def _bump(p: F64, x: float, y: float, wide: float, tall: float) -> F64:
@@ -162,7 +180,7 @@ def _skin(canvas: Canvas, p: F64, body: Anatomy, strands: Strands, recipe: Recip
     tone = recipe.skin
     base, warm = np.array(tone.base), np.array(tone.warm)
     blotch = np.clip(0.5 + 0.22 * noise(p, 0.030, 1, 3), 0, 1)
-    canvas.albedo[:] = base + blotch[..., None] * 0.55 * (warm - base)
+    canvas.albedo[:] = base + blotch[..., None] * 0.40 * (warm - base)
     red = np.array([1.02, 0.80, 0.76])
     flush = tone.blush_strength * (
         _bump(p, 0.044, -0.034, 0.020, 0.017)
@@ -170,7 +188,7 @@ def _skin(canvas: Canvas, p: F64, body: Anatomy, strands: Strands, recipe: Recip
         * smooth(0.10, 0.125, p[..., 2])
         + 0.25 * _bump(p, 0.0, -0.092, 0.016, 0.010)
     )  # fmt: skip
-    flush *= 1.0 + 0.25 * noise(p, 0.012, 4, 2)
+    flush *= 1.0 + 0.12 * noise(p, 0.016, 4, 2)
     canvas.lay(np.clip(flush, 0, 1), tone.blush)
     ears = _masks(body, "ears")
     canvas.albedo *= 1 + 0.55 * ears[..., None] * (red - 1)
@@ -193,10 +211,15 @@ def _skin(canvas: Canvas, p: F64, body: Anatomy, strands: Strands, recipe: Recip
     _brow_shadow(canvas, p, strands, recipe)
     _scalp(canvas, p, recipe)
     inside = np.clip(_masks(body, "inside-mouth"), 0, 1)
-    canvas.lay(inside, (0.20, 0.045, 0.045))
+    canvas.lay(inside, (0.30, 0.075, 0.070))
     throat = inside * smooth(0.092, 0.050, p[..., 2])
-    canvas.albedo *= 1 - 0.93 * throat[..., None]
+    canvas.albedo *= 1 - 0.80 * throat[..., None]
     canvas.gloss *= 1 - 0.75 * inside
+    for side in "lr":  # flesh that is seen between lid and eyeball
+        centre, radius = body.eye(side)
+        bare = smooth(1.30, 1.05, np.linalg.norm(p - centre, axis=-1) / radius)
+        canvas.lay(bare, (0.66, 0.34, 0.31))
+        canvas.gloss += 0.4 * bare
 
 
 def _lips(canvas: Canvas, p: F64, body: Anatomy, recipe: Recipe) -> None:
@@ -210,8 +233,7 @@ def _lips(canvas: Canvas, p: F64, body: Anatomy, recipe: Recipe) -> None:
 def _liner(canvas: Canvas, p: F64, strands: Strands) -> None:
     """Darker edges of the lids, where the lashes grow."""
     roots = strands.control[strands.kind == 0][:, 0]
-    near, _ = cKDTree(roots).query(p.reshape(-1, 3), distance_upper_bound=0.006)
-    near = np.minimum(near, 0.006).reshape(p.shape[:2])
+    near = _near(p, roots, 0.006)
     upper = smooth(-0.002, 0.001, p[..., 1])
     canvas.lay(0.80 * smooth(0.0016, 0.0003, near) * (0.35 + 0.65 * upper), (0.035, 0.018, 0.015))
     canvas.lay(0.30 * smooth(0.0055, 0.0008, near) * upper, (0.20, 0.09, 0.065))
@@ -233,8 +255,7 @@ def _spots(canvas: Canvas, p: F64, strength: float) -> None:
 
 def _brow_shadow(canvas: Canvas, p: F64, strands: Strands, recipe: Recipe) -> None:
     hairs = strands.control[strands.kind == 1].reshape(-1, 3)
-    near, _ = cKDTree(hairs).query(p.reshape(-1, 3), distance_upper_bound=0.004)
-    near = np.minimum(near, 0.004).reshape(p.shape[:2])
+    near = _near(p, hairs, 0.004)
     canvas.lay(0.42 * smooth(0.0030, 0.0004, near), np.array(recipe.hair.brow) * 1.6)
 
 
@@ -242,25 +263,24 @@ def _scalp(canvas: Canvas, p: F64, recipe: Recipe) -> None:
     inside = -below_hairline(p, recipe.hair.style)
     streaks = noise(p * np.array([1.0, 0.25, 0.25]), 0.0014, 41, 2)
     edge = 0.0012 * noise(p, 0.008, 42, 2) + 0.0016 * streaks
-    where = smooth(-0.007, 0.012, inside + edge)
+    beside = smooth(0.020, 0.055, np.abs(p[..., 0]))  # at the temples hair thins out
+    where = smooth(-0.008, 0.006, inside + edge - 0.008 * beside)
     canvas.lay(0.96 * where, np.array(recipe.hair.root) * 0.8)
     canvas.gloss *= 1 - 0.8 * where
 
 
 def _tongue(canvas: Canvas) -> None:
-    patch = PATCHES["tongue"]
-    area = (
-        slice(patch.top - 2, patch.top + patch.height + 2),
-        slice(patch.left - 2, patch.left + patch.width + 2),
-    )
+    area = _area("tongue", 2)
     shape = canvas.gloss[area].shape
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]] / np.array(shape)[:, None, None]
     p = np.stack([x, y, 0 * x], -1) * 0.05
-    bumps = noise(p, 0.0012, 51, 2)
-    colour = np.array([0.50, 0.19, 0.18]) * (1 + 0.10 * bumps[..., None])
-    colour *= (1 - 0.30 * np.exp(-(((x - 0.5) / 0.05) ** 2)))[..., None]
-    canvas.albedo[area] = colour * (0.30 + 0.70 * smooth(0.95, 0.35, y))[..., None]
-    canvas.gloss[area] = 0.75 + 0.25 * bumps
+    bumps = noise(p, 0.0016, 51, 2)
+    colour = np.array([0.62, 0.25, 0.24]) * (1 + 0.06 * bumps[..., None])
+    groove = np.exp(-(((x - 0.5) / 0.045) ** 2)) * smooth(0.02, 0.2, y)
+    colour = colour * (1 - 0.22 * groove[..., None] * np.array([0.8, 1.0, 1.0]))
+    canvas.albedo[area] = colour
+    canvas.openness[area] = 0.10 + 0.80 * smooth(0.95, 0.10, y)  # y = 0 is the tip
+    canvas.gloss[area] = 0.95 + 0.35 * bumps
 
 
 def _eye(canvas: Canvas, recipe: Recipe) -> None:
@@ -305,48 +325,63 @@ def _eye(canvas: Canvas, recipe: Recipe) -> None:
     canvas.gloss[area] = 1.0 + 0.6 * smooth(0.60, 0.48, r)
 
 
+def _area(name: str, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of a patch and of a margin around it."""
+    patch = PATCHES[name]
+    return (
+        slice(patch.top - margin, patch.top + patch.height + margin),
+        slice(patch.left - margin, patch.left + patch.width + margin),
+    )
+
+
 def _teeth(canvas: Canvas) -> None:
-    for name, low, high in (
-        ("tooth", (0.66, 0.63, 0.575), (0.50, 0.44, 0.35)),
-        ("gum", (0.44, 0.17, 0.17), (0.30, 0.09, 0.09)),
-    ):
-        patch = PATCHES[name]
-        area = (
-            slice(patch.top - 2, patch.top + patch.height + 2),
-            slice(patch.left - 2, patch.left + patch.width + 2),
-        )
-        shape = canvas.gloss[area].shape
-        up = np.linspace(1, 0, shape[0])[:, None]
-        back = np.abs(np.linspace(0, 1, shape[1]))[None, :]
-        mix = smooth(0.25, 1.0, up + 0 * back)[..., None]
-        colour = np.array(low) + mix * (np.array(high) - np.array(low))
-        if name == "tooth":
-            colour = colour * (1 - 0.75 * smooth(0.22, 0.95, back + 0 * up))[..., None]
-            colour = colour * (
-                1 - 0.10 * smooth(0.12, 0.0, up + 0 * back)[..., None] * np.array([1.2, 1, 0.6])
-            )
-        canvas.albedo[area] = colour
-        canvas.gloss[area] = 0.8
+    """Half a row, from its middle (below) to its end; from the tongue's side over the edge to the
+    gum, as `mouth.ROWS` has it."""
+    area, patch = _area("teeth", 2), PATCHES["teeth"]
+    row, column = np.mgrid[0 : patch.height + 4, 0 : patch.width + 4].astype(float) - 1.5
+    v, u = np.clip(column / patch.width, 0, 1), np.clip(1 - row / patch.height, 0, 1)
+    tooth = 6 * u
+    between = np.abs(tooth - np.rint(tooth)) * 1.2  # about tooth widths, in units of 7 mm
+    crown = np.clip((v - 0.30) / 0.40, 0, 1)
+    p = np.stack([u * 0.045, v * 0.02, 0 * u], -1)
+    colour = np.array([0.80, 0.765, 0.695]) + smooth(0.45, 1.0, crown)[..., None] * np.array(
+        [-0.06, -0.11, -0.16]
+    )
+    colour = colour * (1 + 0.025 * noise(p, 0.004, 91, 2))[..., None]
+    colour = colour * (1 - 0.06 * smooth(0.16, 0.02, crown)[..., None] * np.array([1.3, 1.0, 0.5]))
+    line = smooth(0.085, 0.015, between) * smooth(0.02, 0.12, np.rint(tooth) + 0.1)
+    line = line * smooth(0.0, 0.2, crown + 0.1)
+    colour = colour * (1 - line[..., None] * np.array([0.42, 0.55, 0.64]))
+    gum = np.array([0.56, 0.235, 0.225]) * (1 + 0.08 * noise(p, 0.002, 92, 2))[..., None]
+    gum = gum * (1 - 0.25 * smooth(0.78, 0.95, v))[..., None]
+    where = np.maximum(smooth(0.700, 0.735, v), smooth(0.10, 0.04, v))[..., None]
+    canvas.albedo[area] = colour + where * (gum - colour)
+    canvas.gloss[area] = 0.85 - 0.2 * where[..., 0]
+    depth = np.interp(tooth, [0, 1.5, 2.6, 3.6, 5, 6], [0.95, 0.90, 0.58, 0.30, 0.13, 0.06])
+    canvas.openness[area] = depth * np.where(v < 0.28, 0.45, 1.0)
 
 
 def _cloth(canvas: Canvas, recipe: Recipe) -> None:
-    """Fine vertical ribs, a contrast edge along the neckline comes with the hem's own rows."""
-    patch = PATCHES["cloth"]
-    area = (
-        slice(patch.top - 4, patch.top + patch.height + 4),
-        slice(patch.left - 4, patch.left + patch.width + 4),
-    )
+    """Fine jersey with soft folds, and a stitched band along the neckline."""
+    area = _area("cloth", 4)
     shape = canvas.gloss[area].shape
-    y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(float)
-    p = np.stack([x, y, 0 * x], -1) * 1e-3
-    rib = np.cos(2 * np.pi * x / 6.25)
-    knit = np.cos(2 * np.pi * (y / 5.0 + 0.25 * np.sign(rib)))
-    colour = (
-        np.array(recipe.cloth)
-        * (1 + 0.22 * rib + 0.06 * knit + 0.05 * noise(p, 0.05, 71, 3))[..., None]
-    )
+    y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(float) - 4
+    down = y / PATCHES["cloth"].height * DRAPE  # metres below the neckline
+    p = np.stack([x * 1e-3, down, 0 * x], -1)
+    folds = noise(p * np.array([1.0, 0.35, 1.0]), 0.055, 71, 2)
+    grain = noise(p * np.array([1.0, 0.6, 1.0]), 0.0022, 72, 2)
+    colour = np.array(recipe.cloth) * (1 + 0.10 * folds + 0.07 * grain)[..., None]
+    seam = np.exp(-(((down - 0.0100) / 0.0012) ** 2))
+    stitch = np.exp(-(((down - 0.0140) / 0.0005) ** 2)) * (np.cos(2 * np.pi * x / 9.0) > -0.3)
+    colour = colour * (1 - 0.45 * seam - 0.22 * stitch)[..., None]
     canvas.albedo[area] = np.clip(colour, 0, 1)
     canvas.gloss[area] = 0.8
+    area = _area("band", 4)
+    shape = canvas.gloss[area].shape
+    y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(float) - 4
+    rib = 1 + 0.22 * np.cos(2 * np.pi * x / 6.25)
+    canvas.albedo[area] = np.array(recipe.trim) * rib[..., None]
+    canvas.gloss[area] = 0.7
 
 
 def _flat(canvas: Canvas) -> None:
