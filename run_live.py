@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:  # nothing heavy is imported before it is needed: --help answers at once
+    from streaming.director import Director
     from streaming.drawing import DrawingProcess
     from streaming.line import ShowConfig
     from streaming.live import Warmth
@@ -69,6 +70,7 @@ OPTIONS = (
     Option("--set", "K=V", "set one value, such as renderer.width=640", many=True),
     Option("--list-avatars", None, "print the avatars that can sing"),
     Option("--list-devices", None, "print microphones, speakers and cameras"),
+    Option("--control", "[HOST:]PORT", "let OSC programs direct the live show from there"),
     Option("--json", None, "doctor: print a list of name, status and fix"),
     Option("--serve", "[HOST:]PORT", "serve the page there (default: 127.0.0.1:8080)"),
     Option("--token", "T", "what a browser must know; needed on any host but this one"),
@@ -240,11 +242,14 @@ def _run(args: argparse.Namespace) -> int:
     if _is_page(args):
         return _serve(args, config)
     specs = args.output or [_default_output(args)]
+    control = _address(args.control, "--control") if args.control else None
     live = args.realtime or any(spec.partition(":")[0] in LIVE_OUTPUTS for spec in specs)
     fmt = _format(args, config)
     from streaming.schemes import check_sinks
 
     check_sinks(specs, fmt)
+    if control is not None and not (live or _is_microphone(args.input)):
+        raise UsageError("--control directs a live show: give --realtime, or a live output")
     if not live and args.input == "silence" and seconds is None:
         raise UsageError("silence never ends: give --seconds N, or --realtime and Ctrl-C")
     with _drawing(config) as drawing:  # its child loads what it needs while we load the rest
@@ -277,7 +282,15 @@ def _calibrate(args: argparse.Namespace) -> int:
     return 0
 
 
-SHOW = ("input", "voice", "backing", "output", "seconds", "realtime")  # not with the page
+SHOW = (
+    "input",
+    "voice",
+    "backing",
+    "output",
+    "seconds",
+    "realtime",
+    "control",
+)  # not with the page
 
 
 def _is_page(args: argparse.Namespace) -> bool:
@@ -289,15 +302,22 @@ def _is_page(args: argparse.Namespace) -> bool:
     return not show
 
 
+def _address(text: str, option: str) -> tuple[str, int]:
+    """Host and port of `[HOST:]PORT`; this machine's own host where none is given."""
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal():
+        raise UsageError(f"{option} {text}: expected PORT or HOST:PORT, such as 8080")
+    if int(port) > 65535:
+        raise UsageError(f"{option} {text}: the port must be 0 to 65535")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
 def _serve(args: argparse.Namespace, config: ShowConfig) -> int:
     """Serve the page until Ctrl-C; open it where there is a desktop and nothing was asked for."""
     from streaming.server import Address, serve
 
-    host, _, port = (args.serve or "8080").rpartition(":")
-    if not port.isdecimal():
-        raise UsageError(f"--serve {args.serve}: expected PORT or HOST:PORT, such as 8080")
-    where = host.strip("[]") or "127.0.0.1"
-    address = Address(where, int(port), args.token, args.tls_cert, args.tls_key)
+    where, port = _address(args.serve or "8080", "--serve")
+    address = Address(where, port, args.token, args.tls_cert, args.tls_key)
 
     def say(line: str) -> None:
         print(line, flush=True)
@@ -335,7 +355,8 @@ def _perform(
         avatar, warmth = _closing(source, lambda: _avatar(config, drawing)), None
     sinks = _closing(source, lambda: _open_sinks(specs, _format(args, config, source)))
     if live or microphone:
-        return _show_live(avatar, drawing, source, sinks, config, warmth)
+        control = _address(args.control, "--control") if args.control else None
+        return _show_live(avatar, drawing, source, sinks, config, warmth, control)
     return _render(avatar, drawing, source, sinks, specs)
 
 
@@ -544,6 +565,21 @@ class _Status(logging.Handler):
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
+@contextmanager
+def _controlled(director: Director, control: tuple[str, int] | None) -> Iterator[None]:
+    """Listen for OSC while the show runs, if asked to."""
+    if control is None:
+        yield
+        return
+    from streaming.osccontrol import OscControl
+
+    listening = OscControl(director, *control)
+    try:
+        yield
+    finally:
+        listening.close()
+
+
 def _show_live(
     avatar: Any,
     drawing: DrawingProcess,
@@ -551,14 +587,17 @@ def _show_live(
     sinks: Sequence[Sink],
     config: ShowConfig,
     warmth: Warmth | None,
+    control: tuple[str, int] | None,
 ) -> int:
-    """Live, with one status line, and a summary at the end."""
+    """Live, with one status line, and a summary at the end. control: where OSC is listened for."""
+    from streaming.director import Director
     from streaming.live import run_live, stop_on_signals
 
+    director = Director(avatar.face.wear if control else None)
     status = _Status()
     logging.getLogger().addHandler(status)
     try:
-        with stop_on_signals() as stopped:
+        with _controlled(director, control), stop_on_signals() as stopped:
             stats = run_live(
                 avatar,
                 source,
@@ -568,6 +607,7 @@ def _show_live(
                 status=status.show,
                 warmth=warmth,
                 draw_small=drawing.draw_small,
+                director=director,
             )
     finally:
         status.clear()

@@ -29,6 +29,7 @@ from engine.timeline import (
     samples_needed,
 )
 from streaming.clock import PERIOD, Pacer
+from streaming.director import Director
 from streaming.handover import DelayLine, Latest, Ring, cut
 from streaming.ladder import Ladder, enlarged
 from streaming.microphone import MicrophoneConfig
@@ -255,6 +256,7 @@ class LiveLine:
         with_sound: bool = True,
         now: Callable[[], float] = time.monotonic,
         draw_small: Callable[[Motion], Picture] | None = None,
+        director: Director | None = None,
     ) -> None:
         """`first`: what is shown until a picture is there; None when nobody wants pictures."""
         self.avatar, self.pacer = avatar, pacer
@@ -271,6 +273,7 @@ class LiveLine:
         self._delay = pacer.delay
         self._opening: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)  # start, when it came
         self._draw_small = draw_small
+        self._director = director or Director()
         self._draw_s = 0.0  # s a picture takes, smoothed
         self._hear_s = 0.0  # s spent since the last motion
         self._heard = -1  # the last frame that was heard
@@ -296,6 +299,7 @@ class LiveLine:
         first = -(-placed.start // FRAME)
         for frame in range(first, -(-placed.end // FRAME)):
             self._arrived[frame % ARRIVALS] = (frame, t)
+        placed = self._director.sound(placed)
         self.ring.push(placed)
         if self.sound is not None:
             self.sound.append(placed)
@@ -347,6 +351,7 @@ class LiveLine:
     def _deliver(self, motion: Motion) -> None:
         if self.frames is not None and motion.frame >= self.frames:
             return
+        motion = self._director.motion(motion)
         with self._lock:
             if motion.frame >= self._next:
                 self._shelf[motion.frame] = motion

@@ -24,6 +24,7 @@ from engine.motion.resting import neutral
 from engine.signals import Motion, Picture, Sound
 from engine.timeline import FRAME_RATE, HOP, HOP_RATE
 from streaming.clock import Paced, Pacer
+from streaming.director import Director
 from streaming.drawing import SLOTS, DrawingProcess
 from streaming.line import REGULAR, Frame, LiveConfig, LiveLine, Singer, Tail, channels_of, sing
 from streaming.ports import Follower, MotionSource, Sink, Source, UserError
@@ -286,6 +287,7 @@ def run_live(
     draw_small: Callable[[Motion], Picture] | None = None,
     watch: Callable[[LiveLine], None] = lambda line: None,
     alone: bool = True,
+    director: Director | None = None,
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Stats:
@@ -294,7 +296,8 @@ def run_live(
     A source that answers at once is played at the pace of the clock. `status` gets one line a
     second. `warmth`: from a `warm_up` made already. `watch` gets the line before it starts,
     to look at its stats from elsewhere. `alone`: no other show runs in this process, so the garbage
-    collector may stop it for a moment now rather than later. The sinks are written from the calling
+    collector may stop it for a moment now rather than later. `director`: what is asked for from
+    outside meanwhile. The sinks are written from the calling
     thread, 30 times a second; one that fails is left out, while there are others. Source and sinks
     are closed in any case. Raises UserError as source and sinks do, and WorkerError.
     """
@@ -317,6 +320,7 @@ def run_live(
             with_sound=with_sound,
             now=now,
             draw_small=draw_small,
+            director=director,
         )
         watch(line)
         for sink in sinks:

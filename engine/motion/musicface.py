@@ -30,12 +30,18 @@ class MusicFace:
     ) -> None:
         """Raises ValueError for a style that was not learned or a lookahead outside 0 … 6."""
         self.net = Compiled(path, backend, precision)
+        self._reach = check_lookahead(lookahead) / MAX_LOOKAHEAD
+        self.wear(style)
+
+    def wear(self, style: int) -> None:
+        """Act in this style from the next frame on. Raises ValueError for one not learned."""
         subjects = self.net.config["subjects"]
         if not 0 <= style < subjects:
             raise ValueError(f"style must be 0 to {subjects - 1}, got {style}")
-        self.code = np.zeros((1, 1, subjects + 1), np.float32)
-        self.code[..., style] = 1
-        self.code[..., -1] = check_lookahead(lookahead) / MAX_LOOKAHEAD
+        code = np.zeros((1, 1, subjects + 1), np.float32)
+        code[..., style] = 1
+        code[..., -1] = self._reach
+        self.code = code  # whole, since another thread may be acting
 
     def initial_state(self, batch: int = 1) -> CompiledState:
         """Head at rest, nothing heard."""
