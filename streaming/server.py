@@ -62,6 +62,7 @@ STYLES = ("Shy", "Warm", "Pop", "Rock", "Dreamy", "Theatrical")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SMALL = 65536  # bytes: the most that a JSON body may have
 BODY_S = 10.0  # s that a JSON body may take to come
+LOADING_S = 10.0  # s that a show may wait for the first singer
 UPLOAD_S = 300.0  # s that a song may take
 IDLE_S = 15.0  # s that a connection may take for a request's head, or be idle
 LINGER_S = 2.0  # s that the rest of a refused body is taken, so that its sender reads why
@@ -320,8 +321,11 @@ class Server:
         return web.json_response(made, status=201, headers=place)
 
     async def _ready(self) -> None:
-        async with asyncio.timeout(BODY_S):
-            await self.opened.wait()
+        try:
+            async with asyncio.timeout(LOADING_S):
+                await self.opened.wait()
+        except TimeoutError:
+            raise Refused(503, "the avatar is still getting ready", retry_after=5) from None
         if self._failure is not None:
             raise Refused(500, f"no avatar can sing: {self._failure}")
 

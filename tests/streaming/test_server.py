@@ -271,6 +271,22 @@ def test_too_many_requests_are_429_with_a_time_to_wait():
     run(scenario)
 
 
+def test_who_comes_before_the_singer_is_asked_to_come_again(monkeypatch):
+    monkeypatch.setattr("streaming.server.LOADING_S", 0.0)
+
+    async def scenario():
+        async with (
+            opened(ShowConfig(web=WEB), Address(port=0)) as (_, address),
+            ClientSession(address.url) as client,
+        ):
+            visitor = Visitor(client)
+            status, answer = await visitor.ask(input="demo")
+            assert (status, answer["error"]) == (503, "the avatar is still getting ready")
+            await visitor.leave()
+
+    run(scenario)
+
+
 def test_with_a_token_nothing_is_told_without_it():
     async def scenario():
         async with serving(token="hush hush") as (_, client):
