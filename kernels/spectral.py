@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy import fft
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
@@ -106,7 +107,7 @@ def mel_power(
 
 def mel_power_plain(frames: F32, window: F32, nfft: int, bank: F32) -> F32:
     """Twin of `mel_power` for many frames: [..., n] → [..., bands]."""
-    spectrum = np.fft.rfft(frames * window, nfft, axis=-1)
+    spectrum = fft.rfft(frames * window, nfft, axis=-1)
     return ((spectrum.real**2 + spectrum.imag**2) / nfft @ bank.T).astype(np.float32)
 
 
