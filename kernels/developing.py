@@ -13,12 +13,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.raster import NOTHING, OFFSETS, STRAND
+from kernels.raster import NOTHING, OFFSETS, SAMPLES, STRAND
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
 
+EACH = np.float32(1.0 / SAMPLES)
 SAME_DEPTH = np.float32(0.003)  # 1/m: samples of a pixel closer than this share their colour
 
 
@@ -36,7 +37,7 @@ def resolve(
     seen: I32,
     out: F32,
 ) -> None:
-    """Colour of every pixel from its four samples, premultiplied, [H, W, 4] on 0 … 255.
+    """Colour of every pixel from its samples, premultiplied, [H, W, 4] on 0 … 255.
 
     corners: [T, 3, 2] texture coordinates in texels. parts: [T]; samples of one part at about one
     depth share their colour. diffuse, specular: [V, 3] linear light. texture: [h, w, 5] square
@@ -53,8 +54,8 @@ def resolve(
             had = -1
             had_near = np.float32(0.0)
             r = g = b = np.float32(0.0)
-            for s in range(4):
-                row = 4 * y + s
+            for s in range(SAMPLES):
+                row = SAMPLES * y + s
                 t = seen[row, x]
                 if t == NOTHING:
                     continue
@@ -73,7 +74,7 @@ def resolve(
                     bx, by = picture[j, 0] - ax, picture[j, 1] - ay
                     cx, cy = picture[k, 0] - ax, picture[k, 1] - ay
                     px = np.float32(x) + OFFSETS[s] - ax
-                    py = np.float32(y) + np.float32(0.25) * np.float32(s) + np.float32(0.125) - ay
+                    py = (np.float32(row) + np.float32(0.5)) * EACH - ay
                     inverse = np.float32(1.0) / (bx * cy - cx * by)
                     wb = (px * cy - cx * py) * inverse
                     wc = (bx * py - px * by) * inverse
@@ -108,9 +109,8 @@ def resolve(
                 red += r
                 green += g
                 blue += b
-            quarter = np.float32(0.25)
-            out[y, x, 0], out[y, x, 1] = red * quarter, green * quarter
-            out[y, x, 2], out[y, x, 3] = blue * quarter, alpha * np.float32(63.75)
+            out[y, x, 0], out[y, x, 1] = red * EACH, green * EACH
+            out[y, x, 2], out[y, x, 3] = blue * EACH, alpha * (np.float32(255.0) * EACH)
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -132,13 +132,13 @@ def survey(
     """
     for y in range(depth.shape[0]):
         for x in range(depth.shape[1]):
-            count, best = 0, 4 * y
-            for row in range(4 * y, 4 * y + 4):
+            count, best = 0, SAMPLES * y
+            for row in range(SAMPLES * y, SAMPLES * (y + 1)):
                 if seen[row, x] != NOTHING:
                     count += 1
                     if nearest[row, x] > nearest[best, x]:
                         best = row
-            mask[y, x] = np.float32(0.25) * count
+            mask[y, x] = EACH * np.float32(count)
             depth[y, x] = np.float32(1.0) / nearest[best, x] if count else np.float32(0.0)
             facing[y, x, 0] = facing[y, x, 1] = facing[y, x, 2] = np.float32(0.0)
             t = seen[best, x]
@@ -148,8 +148,8 @@ def survey(
             ax, ay = picture[i, 0], picture[i, 1]
             bx, by = picture[j, 0] - ax, picture[j, 1] - ay
             cx, cy = picture[k, 0] - ax, picture[k, 1] - ay
-            px = np.float32(x) + OFFSETS[best & 3] - ax
-            py = np.float32(0.25) * (np.float32(best) + np.float32(0.5)) - ay
+            px = np.float32(x) + OFFSETS[best % SAMPLES] - ax
+            py = (np.float32(best) + np.float32(0.5)) * EACH - ay
             inverse = np.float32(1.0) / (bx * cy - cx * by)
             wb = (px * cy - cx * py) * inverse
             wc = (bx * py - px * by) * inverse
@@ -186,7 +186,7 @@ def strokes(
     """
     height, width = out.shape[0], out.shape[1]
     zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
-    two, quarter = np.float32(2.0), np.float32(0.25)
+    two = np.float32(2.0)
     for n in range(starts.shape[0] - 1):
         for p in range(starts[n], starts[n + 1] - 1):
             ax, ay, qa = picture[p, 0], picture[p, 1], picture[p, 2] + np.float32(slack)
@@ -215,9 +215,9 @@ def strokes(
                         continue
                     q = qa + t * dq
                     free = zero
-                    for s in range(4):
-                        if q > nearest[4 * y + s, x]:
-                            free += quarter
+                    for s in range(SAMPLES):
+                        if q > nearest[SAMPLES * y + s, x]:
+                            free += EACH
                     ink *= free * (colours[p, 3] + t * (colours[p + 1, 3] - colours[p, 3]))
                     for k in range(3):
                         c = colours[p, k] + t * (colours[p + 1, k] - colours[p, k])
@@ -273,13 +273,13 @@ def resolve_plain(
     out: F32,
 ) -> None:
     """As `resolve`, but every sample has its own colour."""
-    rows, width = seen.shape
+    width = seen.shape[1]
     code = np.where(seen <= STRAND, STRAND - seen, 0)[..., None]
     ink = ((code >> np.array([0, 8, 16])) & 255).astype(np.float32)
     row, column = np.nonzero(seen >= 0)
     t = seen[row, column]
     corner = picture[triangles[t]].astype(np.float64)
-    x, y = column + OFFSETS[row & 3].astype(np.float64), (row + 0.5) / 4.0
+    x, y = column + OFFSETS[row % SAMPLES].astype(np.float64), (row + 0.5) / SAMPLES
     weights = _weights(corner, x, y)
     u, v = np.einsum("nk,nkc->cn", weights, corners[t].astype(np.float64))
     texel = _bilinear(texture[..., :3].astype(np.float64) / 255.0, u, v)
@@ -291,8 +291,8 @@ def resolve_plain(
     light = np.maximum(texel**2 * lit * open_ + shine * gloss * open_, 0.0)
     steps = len(tone) - 1
     ink[row, column] = tone[np.minimum((np.sqrt(light) * steps / 2.0).astype(int), steps)]
-    out[..., :3] = ink.reshape(rows // 4, 4, width, 3).mean(1)
-    out[..., 3] = 255.0 * (seen != NOTHING).reshape(rows // 4, 4, width).mean(1)
+    out[..., :3] = ink.reshape(-1, SAMPLES, width, 3).mean(1)
+    out[..., 3] = 255.0 * (seen != NOTHING).reshape(-1, SAMPLES, width).mean(1)
 
 
 def _weights(corner: NDArray, x: NDArray, y: NDArray) -> NDArray:
@@ -328,15 +328,17 @@ def survey_plain(
     """As `survey`."""
     height, width = depth.shape
     there = seen != NOTHING
-    near = np.where(there, nearest, 0.0).reshape(height, 4, width)
+    near = np.where(there, nearest, 0.0).reshape(height, SAMPLES, width)
     mask[:] = there.reshape(near.shape).mean(1)
     depth[:] = np.divide(1.0, near.max(1), out=np.zeros((height, width)), where=mask > 0)
-    best = 4 * np.arange(height)[:, None] + near.argmax(1)
+    best = SAMPLES * np.arange(height)[:, None] + near.argmax(1)
     t = np.take_along_axis(seen, best, axis=0)
     y, x = np.nonzero(t >= 0)
     row, corner = best[y, x], triangles[t[y, x]]
     weights = _weights(
-        picture[corner].astype(np.float64), x + OFFSETS[row & 3].astype(np.float64), (row + 0.5) / 4
+        picture[corner].astype(np.float64),
+        x + OFFSETS[row % SAMPLES].astype(np.float64),
+        (row + 0.5) / SAMPLES,
     )
     mixed = np.einsum("nk,nkc->nc", weights, normals[corner])
     facing[:] = 0.0
@@ -355,7 +357,7 @@ def strokes_plain(
     """As `strokes`."""
     height, width = out.shape[:2]
     y, x = np.mgrid[0:height, 0:width] + 0.5
-    depth = nearest.reshape(height, 4, width)
+    depth = nearest.reshape(height, SAMPLES, width)
     for first, last in pairwise(starts):
         for p in range(first, last - 1):
             a, d = picture[p].astype(np.float64), (picture[p + 1] - picture[p]).astype(np.float64)

@@ -1,8 +1,9 @@
 """Hot loops of drawing: which surface each sample sees.
 
-A pixel has four samples on a rotated grid: sample row 4 y + s lies at height y + (s + ½) / 4 and at
-OFFSETS[s] pixels from the pixel's left edge, so that every edge, upright and flat ones too, is
-drawn in five steps. Nearness is 1 / distance, 0 where nothing is. Row 0 is on top.
+A pixel has SAMPLES samples on a rotated grid: sample row SAMPLES y + s lies at height
+y + (s + ½) / SAMPLES and OFFSETS[s] pixels from the pixel's left edge, so that every edge, upright
+and flat ones too, is drawn in SAMPLES + 1 steps. Nearness is 1 / distance, 0 where nothing is.
+Row 0 is on top.
 
 Each numba function has a plain numpy twin of the same name with `_plain`; tests hold them together.
 """
@@ -19,7 +20,8 @@ F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
 
-OFFSETS = np.array([0.375, 0.875, 0.125, 0.625], np.float32)
+OFFSETS = np.array([0.5, 5 / 6, 1 / 6], np.float32)
+SAMPLES = len(OFFSETS)
 NOTHING = -1
 STRAND = -2  # in `seen`, this and less: a strand of hair, whose colour is STRAND - seen (0xBBGGRR)
 
@@ -29,8 +31,8 @@ def cover(picture: F32, triangles: I32, closed: bool, nearest: F32, seen: I32) -
     """Enter triangles into the samples they are nearest at.
 
     picture: [V, 3] column, row (pixels), nearness. triangles: [T, 3], those of a closed surface
-    counter-clockwise from outside; its backs are skipped. nearest, seen: [4 H, W], kept up to date;
-    seen holds the triangle's number.
+    counter-clockwise from outside; its backs are skipped. nearest, seen: [SAMPLES H, W], kept up
+    to date; seen holds the triangle's number.
     """
     rows, width = nearest.shape
     for t in range(triangles.shape[0]):
@@ -47,8 +49,8 @@ def cover(picture: F32, triangles: I32, closed: bool, nearest: F32, seen: I32) -
             b, c, bx, by, cx, cy = c, b, cx, cy, bx, by
         if ay > by:
             a, b, ax, ay, bx, by = b, a, bx, by, ax, ay
-        four, half = np.float32(4.0), np.float32(0.5)
-        ay, by, cy = four * ay - half, four * by - half, four * cy - half
+        finer, half = np.float32(SAMPLES), np.float32(0.5)
+        ay, by, cy = finer * ay - half, finer * by - half, finer * cy - half
         top, bottom = max(math.ceil(ay), 0), min(math.ceil(cy), rows)
         if top >= bottom:
             continue
@@ -65,7 +67,7 @@ def cover(picture: F32, triangles: I32, closed: bool, nearest: F32, seen: I32) -
             last = ax + y * upper if row < by else bx + (np.float32(row) - by) * lower
             if first > last:
                 first, last = last, first
-            offset = OFFSETS[row & 3]
+            offset = OFFSETS[row % SAMPLES]
             left = max(math.ceil(first - offset), 0)
             right = min(math.ceil(last - offset), width)
             q = qa + (np.float32(left) + offset - ax) * across + y * down
@@ -113,7 +115,7 @@ def _behind(edges: F32, k: int, nearest: F32) -> bool:
                     x += w * edges[k + n, m, 0]
                     y += w * edges[k + n, m, 1]
                     q += w * edges[k + n, m, 2]
-            row = min(max(int(np.float32(4.0) * y), 0), rows - 1)
+            row = min(max(int(np.float32(SAMPLES) * y), 0), rows - 1)
             column = min(max(int(x), 0), width - 1)
             if q > nearest[row, column]:
                 return False
@@ -138,10 +140,10 @@ def _piece(
     if edges[a[0], a[1], 1] > edges[b[0], b[1], 1]:
         a, b = b, a
     ax, bx, cx = edges[a[0], a[1], 0], edges[b[0], b[1], 0], edges[c[0], c[1], 0]
-    four, half = np.float32(4.0), np.float32(0.5)
-    ay = four * edges[a[0], a[1], 1] - half
-    by = four * edges[b[0], b[1], 1] - half
-    cy = four * edges[c[0], c[1], 1] - half
+    finer, half = np.float32(SAMPLES), np.float32(0.5)
+    ay = finer * edges[a[0], a[1], 1] - half
+    by = finer * edges[b[0], b[1], 1] - half
+    cy = finer * edges[c[0], c[1], 1] - half
     area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
     top, bottom = max(math.ceil(ay), 0), min(math.ceil(cy), rows)
     if top >= bottom or abs(area) < 1e-6:
@@ -157,7 +159,8 @@ def _piece(
     qa = edges[a[0], a[1], 2]
     qb, qc = edges[b[0], b[1], 2] - qa, edges[c[0], c[1], 2] - qa
     steps = np.float32(tall) / np.float32(edges.shape[0] - 1)
-    va, vb, vc = a[0] * steps, (b[0] - a[0]) * steps, (c[0] - a[0]) * steps
+    va = np.float32(a[0]) * steps
+    vb, vc = np.float32(b[0] - a[0]) * steps, np.float32(c[0] - a[0]) * steps
     ua, ub, uc = np.float32(a[1] * wide), np.float32((b[1] - a[1]) * wide), np.float32(0.0)
     uc = np.float32((c[1] - a[1]) * wide)
     dq, du, dv = bdx * qb + cdx * qc, bdx * ub + cdx * uc, bdx * vb + cdx * vc
@@ -170,7 +173,7 @@ def _piece(
         last = ax + y * upper if row < by else bx + (np.float32(row) - by) * lower
         if first > last:
             first, last = last, first
-        offset = OFFSETS[row & 3]
+        offset = OFFSETS[row % SAMPLES]
         left = max(math.ceil(first - offset), 0)
         right = min(math.ceil(last - offset), width)
         x = np.float32(left) + offset - ax
@@ -249,9 +252,9 @@ def _area(corner: NDArray) -> float:
 
 
 def _sample_places(rows: int, width: int) -> tuple[NDArray, NDArray]:
-    """Height and column in pixels of every sample, [4 H, W] each."""
+    """Height and column in pixels of every sample, [SAMPLES H, W] each."""
     row, column = np.mgrid[0:rows, 0:width]
-    return (row + 0.5) / 4.0, column + OFFSETS[row & 3].astype(np.float64)
+    return (row + 0.5) / SAMPLES, column + OFFSETS[row % SAMPLES].astype(np.float64)
 
 
 def cover_plain(picture: F32, triangles: I32, closed: bool, nearest: F32, seen: I32) -> None:

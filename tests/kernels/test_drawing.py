@@ -107,7 +107,7 @@ def picture(count: int, seed: int) -> np.ndarray:
 
 
 def blank() -> tuple[np.ndarray, np.ndarray]:
-    rows = 4 * HEIGHT, WIDTH
+    rows = raster.SAMPLES * HEIGHT, WIDTH
     return np.zeros(rows, np.float32), np.full(rows, -1, np.int32)
 
 
@@ -129,7 +129,7 @@ def test_cover(closed):
 
 def test_triangles_that_share_an_edge_leave_no_gap_and_never_overlap():
     square = np.array([[2, 2, 1], [17, 3.3, 1], [18.2, 20, 1], [3, 21.7, 1]], np.float32)
-    count = np.zeros((4 * HEIGHT, WIDTH), int)
+    count = np.zeros((raster.SAMPLES * HEIGHT, WIDTH), int)
     for triangle in ([0, 1, 2], [0, 2, 3]):
         nearest, seen = blank()
         raster.cover(square, np.array([triangle], np.int32), False, nearest, seen)

@@ -27,7 +27,7 @@ from engine.signals import U8, Motion, Picture
 from kernels.deform import carry, project
 from kernels.developing import develop, finish, resolve, strokes, survey
 from kernels.lighting import illuminate, illuminate_strands, unshadowed
-from kernels.raster import NOTHING, cover, cover_ribbons, nearness
+from kernels.raster import NOTHING, SAMPLES, cover, cover_ribbons, nearness
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
@@ -134,8 +134,8 @@ class Head:
     def _buffers(self) -> None:
         rig, (height, width) = self.rig, (self.config.height, self.config.width)
         vertices, hairs = len(rig.along), rig.hair.points.shape[0] * rig.hair.points.shape[1]
-        self.nearest = np.empty((4 * height, width), np.float32)
-        self.seen = np.empty((4 * height, width), np.int32)
+        self.nearest = np.empty((SAMPLES * height, width), np.float32)
+        self.seen = np.empty((SAMPLES * height, width), np.int32)
         self.painted = np.empty((height, width, 4), np.float32)
         self.picture = np.empty((vertices, 3), np.float32)
         self.diffuse, self.specular = np.empty((2, vertices, 3), np.float32)
