@@ -17,6 +17,7 @@ from PIL import Image
 from engine.avatar import AvatarConfig, RendererConfig, open_renderer
 from engine.motion.blendshapes import INDEX
 from engine.motion.secondary import Secondary
+from engine.rendering.identity import load_identity
 from engine.signals import Motion
 
 REST = {"mouthSmileLeft": 0.25, "mouthSmileRight": 0.25}
@@ -117,6 +118,20 @@ def sheet(avatar: str, config: RendererConfig, columns: int, only: str = "") -> 
     return np.vstack(rows)
 
 
+def save(picture: NDArray[np.uint8], folder: Path, avatar: str) -> Path:
+    """Write a sheet: a drawing's few colours as PNG, a head's many as JPEG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name, image = Path(avatar).name, Image.fromarray(picture)
+    if load_identity(avatar).renderers[0] != "puppet":
+        path = folder / f"{name}.jpg"
+        image.save(path, quality=86, optimize=True)
+        return path
+    path = folder / f"{name}.png"
+    few = image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
+    return path
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--avatar", default="lumi")
@@ -134,10 +149,7 @@ def main() -> None:
         background=options.background,
     )
     picture = sheet(options.avatar, config, options.columns, options.only)
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / f"{Path(options.avatar).name}.png"
-    few = Image.fromarray(picture).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    few.save(path, optimize=True)
+    path = save(picture, options.out, options.avatar)
     print(f"{path}: {picture.shape[1]}x{picture.shape[0]}, {path.stat().st_size // 1024} KB")
 
 
