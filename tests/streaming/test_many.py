@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientError, ClientSession
 
 from engine.timeline import SAMPLE_RATE
 from streaming.live import Warmth
@@ -30,8 +31,9 @@ SMALL = ("renderer.width=128", "renderer.height=128", "live.margin_ms=120", "web
 
 
 @contextmanager
-def program(*settings: str) -> Iterator[tuple[str, int]]:
-    """`run_live.py --serve`: where it is, and its process id."""
+def program(*settings: str, asked_already: bool = False) -> Iterator[tuple[str, int]]:
+    """`run_live.py --serve`: where it is, and its process id. It ends well, and is asked to by the
+    end of the block unless that has happened."""
     sets = [word for value in settings for word in ("--set", value)]
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "run_live.py"), "--serve", "0", *sets],
@@ -44,7 +46,8 @@ def program(*settings: str) -> Iterator[tuple[str, int]]:
         assert found is not None
         yield found[0], process.pid
     finally:
-        process.terminate()
+        if not asked_already:
+            process.terminate()
         assert process.wait(30) == 0
 
 
@@ -120,6 +123,28 @@ def test_fifty_shows_leave_no_memory_behind() -> None:
     assert later.files <= before.files + 2
     assert later.threads <= before.threads + POOL
     assert later.memory <= 1.05 * before.memory
+
+
+def test_a_server_that_is_asked_to_stop_lets_its_show_go_on_for_a_while() -> None:
+    """SIGTERM: the page is told, its pictures go on for `drain_s`, nobody else is let in."""
+
+    async def scenario(url: str, pid: int) -> None:
+        async with ClientSession(url) as client:
+            await ready(client)
+            visitor = Visitor(client)
+            assert (await visitor.ask(input="demo"))[0] == 201
+            await visitor.seen(5)
+            os.kill(pid, signal.SIGTERM)
+            async with asyncio.timeout(10):
+                while "closing" not in {message["type"] for message in visitor.messages}:
+                    await asyncio.sleep(0.02)
+            await visitor.seen(len(visitor.pictures) + 10)
+            with pytest.raises(ClientError):
+                await client.get("/readyz")
+            await visitor.leave()
+
+    with program("web.sessions=1", *SMALL, "web.drain_s=3", asked_already=True) as (url, pid):
+        asyncio.run(asyncio.wait_for(scenario(url, pid), 120))
 
 
 # ---- admission ----------------------------------------------------------------------------------

@@ -153,6 +153,22 @@ def test_the_avatar_changes_while_it_sings():
     run(scenario)
 
 
+def test_pictures_travel_as_h264_where_the_operator_likes_it_better():
+    async def scenario():
+        async with serving(codec="h264") as (_, client):
+            visitor = Visitor(client)
+            _, answer = await visitor.ask(input="demo", background="#ff0000")
+            video = answer["sdp"].split("m=video")[1]
+            first = video.split("\r\n")[0].split()[2]
+            assert f"a=rtpmap:{first} H264/90000" in video
+            await visitor.seen(10)
+            red, green, _ = visitor.pictures[-1][2].to_ndarray(format="rgb24")[2, 2]
+            assert red > 200 > 60 > green
+            await visitor.leave()
+
+    run(scenario)
+
+
 def test_a_page_that_says_goodbye_or_never_comes_leaves_its_place():
     async def scenario():
         async with serving() as (server, client):
