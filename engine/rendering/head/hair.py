@@ -31,12 +31,16 @@ def _lay(
     points: F32, turned: F32, tangents: F32, edges: F32,
 ) -> None:  # fmt: skip
     ribbons, along = rest.shape[0], rest.shape[1]
+    one = np.float32(1.0)
     for r in range(ribbons):
         for k in range(along):
             v = r * along + k
             h = hang[r, k]
             x, y, z = rest[r, k, 0] - pivot[0], rest[r, k, 1] - pivot[1], rest[r, k, 2] - pivot[2]
-            sideways, forwards = swing[0] * h, swing[1] * h
+            # hair swings out freely, but inwards the head is in its way
+            outwards = x * np.sign(swing[0]) * np.float32(1.0 / 0.06)
+            free = np.float32(0.62) + np.float32(0.38) * min(max(outwards, -one), one)
+            sideways, forwards = swing[0] * h * free, swing[1] * h
             # small turns about z and x, second order kept so that hair does not grow
             px = x - sideways * y - np.float32(0.5) * sideways * sideways * x
             py = y + sideways * x + forwards * z

@@ -29,7 +29,7 @@ FRAMES = 17  # of the spine, trunk to skull
 TRUNK = np.array([0.0, -0.42, -0.03])  # what the shoulders turn about
 LIMITS = np.radians([50.0, 32.0, 36.0])  # yaw, pitch, roll that still look like a neck
 GAZE_LIMIT = 0.55  # radians
-SWING_LIMIT = 0.6
+SWING_LIMIT = 0.40
 BREATH_LIMIT = 1.2
 
 
