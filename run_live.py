@@ -53,7 +53,7 @@ class Option:
 
 OPTIONS = (
     Option("--input", "WHAT", "what sings (see below; default: demo)"),
-    Option("--voice", "FILE", "the voice alone; needs --backing"),
+    Option("--voice", "FILE|mic", "the voice alone; needs --backing"),
     Option("--backing", "FILE", "the accompaniment alone; needs --voice"),
     Option("--output", "WHERE", "where it goes (see below); may be repeated", many=True),
     Option("--avatar", "NAME", "who sings: a name (--list-avatars) or a folder", "avatar"),
@@ -248,7 +248,7 @@ def _run(args: argparse.Namespace) -> int:
     from streaming.schemes import check_sinks
 
     check_sinks(specs, fmt)
-    if control is not None and not (live or _is_microphone(args.input)):
+    if control is not None and not (live or _is_microphone(args.input or args.voice)):
         raise UsageError("--control directs a live show: give --realtime, or a live output")
     if not live and args.input == "silence" and seconds is None:
         raise UsageError("silence never ends: give --seconds N, or --realtime and Ctrl-C")
@@ -345,7 +345,7 @@ def _perform(
     live: bool,
 ) -> int:
     """Open everything in the order that its kind of source asks for, and run the show."""
-    microphone = _is_microphone(args.input)
+    microphone = _is_microphone(args.input) or _is_microphone(args.voice)
     if microphone:  # it records from the moment it is opened: load everything first
         avatar = _avatar(config, drawing)
         warmth = _warm_up(avatar)

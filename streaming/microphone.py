@@ -39,12 +39,15 @@ class MicrophoneConfig:
     """What is done to the microphone's sound.
 
     channel: of the device, from 1; null: the first two as they are. gain_db: louder or softer.
-    gate_db: below this level, in dB of full scale, there is silence; null: no gate.
+    gate_db: below this level, in dB of full scale, there is silence; null: no gate. monitor: where
+    the singer hears the backing of `--voice mic --backing FILE`: a name as of `speaker:NAME`, null
+    for the system's choice, `none` for nowhere.
     """
 
     channel: int | None = None
     gain_db: float = 0.0
     gate_db: float | None = None
+    monitor: str | None = None
 
     def __post_init__(self) -> None:
         if self.channel is not None and self.channel < 1:

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -128,6 +129,8 @@ def open_source(
     if voice is None or backing is None:
         given, absent = ("--voice", "--backing") if backing is None else ("--backing", "--voice")
         raise UserError(f"{given} needs {absent} too: a FILE, or `{absent} silence`")
+    if re.match(r"mic(:|$)", voice):
+        return _open_karaoke(voice.partition(":")[2], backing, seconds, microphone)
     from streaming.twoinputs import TwoInputs
 
     return TwoInputs(
@@ -250,6 +253,27 @@ def _open_part(spec: str, option: str, seconds: float | None) -> AudioFile | Sil
     if spec == "loopback" or re.match(r"mic(:|$)", spec):
         raise UserError(f"{option} {spec} is not built yet: give a FILE")
     return _open_file(spec, seconds)
+
+
+def _open_karaoke(
+    name: str, backing: str, seconds: float | None, config: MicrophoneConfig | None
+) -> Source:
+    """A microphone over a backing, which its singer hears from the monitor."""
+    from streaming.calibration import kept_delay
+    from streaming.karaoke import Karaoke
+    from streaming.microphone import Microphone, MicrophoneConfig
+    from streaming.speaker import Speaker
+
+    config = config or MicrophoneConfig()
+    with ExitStack() as opened:  # closed again when the next one refuses
+        band = opened.enter_context(closing(_open_part(backing, "--backing", None)))
+        monitor = None
+        if config.monitor != "none":
+            monitor = opened.enter_context(closing(Speaker(config.monitor or "", SinkFormat(0, 0))))
+        microphone = Microphone(name, config=config)
+        opened.pop_all()
+    delay = None if monitor is None else kept_delay(microphone.device, monitor.device)
+    return Karaoke(microphone, band, monitor, delay or 0.0, seconds)
 
 
 def _refuse_unknown_input(path: str) -> NoReturn:

@@ -1,7 +1,6 @@
 """Voice and backing from two files: sung together for people, apart for the avatar.
 
-Hearing then separates nothing. A microphone as the voice is not built yet: its singer could not
-hear the backing before the `speaker` output exists.
+Hearing then separates nothing. With a microphone as the voice: `karaoke.py`.
 """
 
 from __future__ import annotations
