@@ -13,6 +13,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.sound import read_sound
-from engine.avatar import Avatar, AvatarConfig
+from engine.avatar import Avatar, AvatarConfig, open_renderer
 from engine.signals import Motion, Sound
 from engine.timeline import FRAME, FRAME_RATE
 from streaming.drawing import DrawingProcess
@@ -87,8 +88,12 @@ def stages(seconds: float) -> dict[str, dict[str, float]]:
 
     starts = range(0, sound.shape[1] - FRAME + 1, FRAME)
     heard = timed([lambda at=at: hear(at) for at in starts])  # type: ignore[misc]
-    drawn = timed([lambda m=m: avatar.draw(m) for m in motions])  # type: ignore[misc]
-    return {"hear: sound to motion, per frame": heard, "draw: puppet 512², per picture": drawn}
+    found = {"hear: sound to motion, per frame": heard}
+    for kind, name in (("puppet", "lumi"), ("head", "aria")):
+        renderer = open_renderer(AvatarConfig(avatar=name))
+        drawn = timed([partial(renderer.draw, motion) for motion in motions])
+        found[f"draw: {kind} 512², per picture"] = drawn
+    return found
 
 
 class Live(NamedTuple):

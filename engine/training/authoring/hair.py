@@ -43,19 +43,17 @@ class Locks:
 class Style:
     """part: x of the parting. tip: y where locks end, and its deviation. lift: metres off the scalp
     at the root's crown and elsewhere. wave: amplitude, length in metres. side: how far out the hair
-    stands beside the cheeks. shortest: length of hair that is cropped (0: not cropped)."""
+    stands beside the cheeks."""
 
     part: float
     tip: tuple[float, float]
     lift: tuple[float, float]
     wave: tuple[float, float]
     side: float
-    cropped: float = 0.0
 
 
 STYLES = {
     "waves": Style(0.020, (-0.132, 0.007), (0.0155, 0.0115), (0.0066, 0.092), 0.011),
-    "cropped": Style(0.0, (0, 0), (0.006, 0.004), (0.0010, 0.02), 0.0, 0.020),
 }
 
 
@@ -144,10 +142,9 @@ def grow(surface: Part, recipe: Recipe) -> Locks:
     roots, normals = roots[order], normals[order]
     height = smooth(-0.06, 0.105, roots[:, 1])  # hair from higher up lies over hair from below
     layer = 0.22 * chance.random(len(roots)) + 0.78 * height
-    if not style.cropped:
-        line = scalp.roots(look.ribbons // 6, look.style, chance, style.part)
-        roots, normals = np.concatenate([line[0], roots]), np.concatenate([line[1], normals])
-        layer = np.concatenate([np.linspace(1.0, 1.1, len(line[0])), 0.95 * layer])
+    line = scalp.roots(look.ribbons // 6, look.style, chance, style.part)
+    roots, normals = np.concatenate([line[0], roots]), np.concatenate([line[1], normals])
+    layer = np.concatenate([np.linspace(1.0, 1.1, len(line[0])), 0.95 * layer])
     curves = _curves(scalp, roots, normals, layer, style, chance)
     curves = _clumped(curves, style, chance)
     return _seen(_thicken(scalp, curves, layer, recipe, style, chance), surface)
@@ -307,7 +304,7 @@ def _thicken(
     scalp: Scalp, lines: F64, layer: F64, recipe: Recipe, style: Style, chance: np.random.Generator
 ) -> Locks:
     n = len(lines)
-    strands = 0 if style.cropped else 90
+    strands = 90
     fine = chance.choice(n, strands)
     wander = np.cumsum(chance.normal(0, 0.0010, (strands, POINTS, 3)), 1)
     flat = lines.reshape(-1, 3)
@@ -335,7 +332,6 @@ def _thicken(
     edge = np.nonzero(
         (below_hairline(lines[:, 0], recipe.hair.style) > -0.010) & (lines[:, 0, 2] > 0.0)
     )[0]
-    edge = np.repeat(edge, 0 if style.cropped else 1)
     baby = _shortened(lines[edge], chance)
     points = np.concatenate([lines[order], lines[fine] + wander + 0.002 * normal[fine], baby])
     fine = np.concatenate([fine, edge])

@@ -1,4 +1,4 @@
-"""The parts of a rig: skin, eyes, teeth, gums, tongue, lashes and brows, ready to be packed.
+"""The parts of a rig, ready to be packed: skin, eyes, lashes and brows.
 
 A part's vertices are sparse mixtures of its control points; shapes move control points only.
 """

@@ -9,7 +9,7 @@ Colour = tuple[float, float, float]  # linear light, 0 … 1
 
 @dataclass(frozen=True)
 class Skin:
-    """Colours in linear light. freckles, stubble, wrinkles: strengths, 0 … 1."""
+    """Colours in linear light. freckles: strength, 0 … 1."""
 
     base: Colour
     warm: Colour
@@ -19,8 +19,6 @@ class Skin:
     lid: Colour = (0.36, 0.17, 0.13)
     lid_strength: float = 0.4
     freckles: float = 0.0
-    stubble: float = 0.0
-    wrinkles: float = 0.0
 
 
 @dataclass(frozen=True)
