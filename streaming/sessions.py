@@ -251,6 +251,8 @@ class Session:
         self.failure: str | None = None
         self.began = now()
         self.alone_since: float | None = now()  # since when nobody is connected
+        self.wished: Wish | None = None  # the newest change that was asked for
+        self.changing = asyncio.Lock()
         self._received, self._received_at = 0, now()
         self._source, self._on_over, self._now = source, on_over, now
         self._stopping = threading.Event()
@@ -455,8 +457,14 @@ class Sessions:
         session = self._live.get(id)
         if session is None:
             raise Refused(404, "that show is over")
-        cast = await self._in_executor(self._wings.take, wish.of(self.config))
-        self._wings.put(session.performer.change(cast))
+        session.wished = wish
+        async with session.changing:
+            if session.wished is not wish:  # a newer wish has come while the last one was loading
+                return
+            cast = await self._in_executor(self._wings.take, wish.of(self.config))
+            over = self._live.get(id) is not session  # it ended while this one was loading
+            free = cast if over else session.performer.change(cast)
+            await self._in_executor(self._wings.put, free)
 
     async def end(self, id: str) -> bool:
         """End a show; False if there is none of this id."""

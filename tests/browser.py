@@ -27,6 +27,7 @@ SWITCHES = (
     "--disable-renderer-backgrounding", "--disable-background-timer-throttling",
     "--disable-dev-shm-usage",
 )  # fmt: skip
+KEYS = {"Tab": 9, "Enter": 13, "Escape": 27}
 PATIENCE = 20.0  # s for anything the browser is asked
 
 
@@ -125,6 +126,15 @@ class Browser:
             self.call(
                 "Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left",
                 clickCount=1,
+            )  # fmt: skip
+
+    def press(self, key: str) -> None:
+        """A key of the keyboard: one of KEYS."""
+        text = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            self.call(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=key,
+                windowsVirtualKeyCode=KEYS[key], **text,
             )  # fmt: skip
 
     def choose(self, selector: str, path: Path) -> None:

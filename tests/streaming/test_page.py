@@ -109,7 +109,7 @@ def test_pressing_the_demo_makes_it_sing_within_5_seconds(page: Browser) -> None
     page.until(f"window.frame > {30 * INTERLUDE[1]}", 30)
     seen = seconds_and_mouths(page.run("seen"))
     assert openness(seen, *SUNG) > OPEN > 4 * openness(seen, *INTERLUDE)
-    page.run("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))")
+    page.press("Escape")
     page.until(IDLE)
 
 
@@ -248,8 +248,36 @@ def test_who_sings_and_where_changes_while_it_sings(page: Browser, server: Serve
     (session,) = server.server.sessions.live
     page.run("document.querySelector('input[value=kai]').click()")
     page.run("document.querySelector('input[value=\"#14b85a\"]').click()")
-    wait_for(lambda: session.performer.config.renderer.background == "#14b85a", 45)
+    page.run("document.querySelector('input[value=scene]').click()")
+    page.run("document.querySelector('input[value=\"#14b85a\"]').click()")  # the last word counts
+    wait_for(lambda: session.performer.config.renderer.background == "#14b85a", 60)
     assert session.performer.config.avatar == "kai"
     page.click("#stop")
     page.until(IDLE)
     page.run("localStorage.clear()")
+
+
+def test_it_is_worked_by_keyboard_and_named_for_those_who_listen(page: Browser) -> None:
+    """Tab reaches every control in the order of the page; each has a name to be read out."""
+    names = page.run(
+        """(() => {
+        const kinds = 'button, input, summary, a, video, [role=meter]';
+        const named = (e) => e.textContent.trim() || e.ariaLabel || e.labels?.[0]?.textContent
+            || e.getAttribute('aria-labelledby');
+        const all = [...document.querySelectorAll(kinds)];
+        return all.filter((e) => !named(e)).map((e) => e.outerHTML);
+        })()"""
+    )
+    assert names == []
+    reached = []
+    for _ in range(5):
+        page.press("Tab")
+        reached.append(page.run("document.activeElement.id || document.activeElement.className"))
+    assert reached == ["skip", "sing", "demo", "file", "karaoke"]
+    page.run("document.getElementById('demo').focus()")
+    page.press("Enter")
+    page.until(PLAYING, 15)
+    page.until("document.activeElement.id === 'stop'", 5)
+    page.press("Escape")
+    page.until(IDLE)
+    assert page.run("document.activeElement.id") == "sing"

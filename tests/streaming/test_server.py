@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ from aiohttp import ClientSession
 from streaming.line import LiveConfig, ShowConfig
 from streaming.ports import UserError
 from streaming.server import Address, opened
+from streaming.sessions import Wish
 from streaming.webconfig import WebConfig
 from tests.visitor import Visitor
 
@@ -39,7 +41,7 @@ async def serving(token=None, **web):
             yield server, client
 
 
-def run(scenario, seconds=60):
+def run(scenario, seconds=90):
     async def bounded():
         async with asyncio.timeout(seconds):
             await scenario()
@@ -148,6 +150,29 @@ def test_the_avatar_changes_while_it_sings():
             (session,) = server.sessions.live
             assert session.performer.config.avatar == "kai"
             assert session.line.stats.frames >= 35
+            await visitor.leave()
+
+    run(scenario)
+
+
+def test_of_many_changes_the_last_one_wins_and_none_outlives_its_show():
+    """However long each takes to load."""
+
+    async def scenario():
+        async with serving() as (server, client):
+            visitor = Visitor(client)
+            await visitor.ask(input="microphone")
+            (session,) = server.sessions.live
+            colours = ["#ff0000", "#00ff00", "#0000ff"]
+            change = functools.partial(server.sessions.change, session.id)
+            await asyncio.gather(*(change(Wish(background=colour)) for colour in colours))
+            assert session.performer.config.renderer.background == colours[-1]
+            late = asyncio.ensure_future(change(Wish(background="#ffffff")))
+            await asyncio.sleep(0)
+            await server.sessions.end(session.id)
+            await late
+            assert session.performer.config.renderer.background == colours[-1]
+            assert len({id(cast) for cast in server.sessions._wings._waiting}) == 1
             await visitor.leave()
 
     run(scenario)
