@@ -305,11 +305,9 @@ def _release(rng: Rng, voice: F32, backing: F32) -> tuple[F32, F32]:
 
 def _begin(rng: Rng, voice: F32, backing: F32) -> tuple[F32, F32]:
     """Silence, then both at once: that something begins must not mean that somebody sings."""
-    first, fade = (
-        int(rng.uniform(0, 2.5) * FEATURE_RATE),
-        int(rng.uniform(1e-3, 0.1) * FEATURE_RATE),
-    )
-    opening = np.clip((np.arange(len(voice), dtype=np.float32) - first) / fade, 0, 1)
+    first = int(rng.uniform(0, 2.5) * FEATURE_RATE)
+    fade = int(rng.uniform(0.001, 0.1) * FEATURE_RATE)
+    opening = np.clip((np.arange(len(voice)) - first) / fade, 0, 1).astype(np.float32)
     return voice * opening, backing * opening
 
 
