@@ -198,6 +198,10 @@ def skew(times: Times) -> F32:
 def figures(times: Times) -> dict[str, float]:
     """The numbers of the issue. Skew's growth: last tenth against first tenth."""
     glass, apart = glass_to_glass(times), skew(times)
+    if not len(glass) or not len(apart):
+        raise SystemExit(
+            "no tone came through: the machine is too busy for a show, or it is silent"
+        )
     frames = np.array(sorted(times.first))
     span = (times.first[int(frames[-1])] - times.first[int(frames[0])]) / 1000
     tenth = max(3, len(apart) // 10)
