@@ -93,14 +93,13 @@ class Marked:
         self._quiet = SAMPLE_RATE
 
     def hear(self, sound: Sound, state: Any) -> tuple[list[Motion], Any]:
-        at = 0
-        for loud in np.flatnonzero(np.abs(sound.samples).max(axis=0) > LOUD):
-            self._quiet += int(loud) - at
-            if self._quiet > PAUSE:
-                frame, offset = divmod(sound.start + int(loud), FRAME)
-                self._tones[frame] = offset
-            self._quiet, at = 0, int(loud)
-        self._quiet += sound.samples.shape[1] - at
+        loud = np.flatnonzero(np.abs(sound.samples).max(axis=0) > LOUD)
+        since = np.diff(loud, prepend=-self._quiet)
+        for begins in loud[since > PAUSE]:
+            frame, offset = divmod(sound.start + int(begins), FRAME)
+            self._tones[frame] = offset
+        n = sound.samples.shape[1]
+        self._quiet = n - int(loud[-1]) if len(loud) else self._quiet + n
         return self._avatar.hear(sound, state)
 
     def draw(self, motion: Motion) -> Picture:
