@@ -1,0 +1,47 @@
+"""The benches that score what is heard: on sounds whose scores are known."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import pytest
+
+from bench.separation import _recording, laid_over, recording_scores
+from engine.hearing.separator import Separator
+from engine.timeline import FEATURE_RATE
+from engine.weights import shipped
+
+SECOND = FEATURE_RATE
+
+
+def test_a_recording_is_scored_where_nobody_sings() -> None:
+    """Silence, told to be unsung, holds no voice; told to be sung, it is missed."""
+    noise = np.random.default_rng(0).normal(0, 0.05, 2 * SECOND).astype(np.float32)
+    sound = np.concatenate([np.zeros(2 * SECOND, np.float32), noise])
+    separator = Separator(shipped("separator.onnx"), "onnxruntime")
+    scores = recording_scores(separator, sound, [(0.0, 2.0)])
+    assert scores["false voice where nobody sings"] <= 0.02
+    assert 0 <= scores["activity AUC"] <= 1
+    swapped = recording_scores(separator, sound, [(2.0, 4.0)])
+    assert swapped["voice noticed elsewhere"] <= 0.03
+    assert swapped["activity AUC"] == pytest.approx(1 - scores["activity AUC"], abs=0.02)
+    assert swapped["leak where nobody sings, dB"] <= 0
+
+
+def test_a_voice_is_laid_over_the_longest_stretch_as_loud_as_it() -> None:
+    ramp = np.linspace(0, 1, 10 * SECOND, dtype=np.float32)
+    voice = np.full(3 * SECOND, 0.1, np.float32)
+    laid, backing = laid_over(voice, ramp, [(0, 1), (4, 6), (7, 8)])
+    assert len(laid) == len(backing) == 2 * SECOND
+    assert (backing**2).mean() == pytest.approx((laid**2).mean(), rel=1e-3)
+    np.testing.assert_allclose(
+        backing / backing[0], ramp[4 * SECOND : 6 * SECOND] / ramp[4 * SECOND], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("text", ["song.ogg", "song.ogg=", "song.ogg=3-2", "song.ogg=a-b", "=0-1"])
+def test_a_recording_without_stretches_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="seconds where nobody sings"):
+        _recording(text)
+    assert _recording("a=b.ogg=0-1.5,2-3") == ("a=b.ogg", [(0, 1.5), (2, 3)])
