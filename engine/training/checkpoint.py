@@ -22,7 +22,9 @@ def save(path: Path, models: dict[str, nn.Module], optimisers: dict[str, Any], m
     for name, optimiser in optimisers.items():
         for index, slots in optimiser.state_dict()["state"].items():
             for slot, value in slots.items():
-                tensors[f"optimiser/{name}/{index}/{slot}"] = torch.as_tensor(value).cpu().clone()
+                tensors[f"optimiser/{name}/{index}/{slot}"] = (
+                    torch.as_tensor(value).cpu().clone(memory_format=torch.contiguous_format)
+                )
     partial = path.with_suffix(".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, partial, metadata={"meta": json.dumps(meta)})

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from engine.config import ConfigError, read
 from engine.training import checkpoint
+from kernels.graphs.opening import load_module
 
 T = TypeVar("T")
 
@@ -33,13 +34,15 @@ CURVES = "curves.png"
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """out: folder of the run. steps: in all, over however many runs. average: decay of the running
-    average of the weights, which is what is shipped. save_every, log_every, score_every: in steps
-    (0: never scored). workers: processes that make batches. threads: of torch in this process.
-    compile: torch.compile, on CUDA only.
+    """out: folder of the run. start: an exported network whose weights to begin from ('': chance).
+    steps: in all, over however many runs. average: decay of the running average of the weights,
+    which is what is shipped. save_every, log_every, score_every: in steps (0: never scored).
+    workers: processes that make batches. threads: of torch in this process. compile: torch.compile,
+    on CUDA only.
     """
 
     out: str = "runs/model"
+    start: str = ""
     steps: int = 4000
     average: float = 0.999
     save_every: int = 200
@@ -150,6 +153,8 @@ def train(task: Task, config: LoopConfig) -> Path:
     rank = _join_others()
     out = Path(config.out)
     torch.set_num_threads(config.threads)
+    if config.start and not (out / CHECKPOINT).exists():
+        _start_from(task, Path(config.start))
     step = _resume(task, out)
     log = _Log(out, step, config.log_every)
     batches = DataLoader(
@@ -196,6 +201,15 @@ def _join_others() -> int:
 
 def _one_thread(_worker: int) -> None:
     torch.set_num_threads(1)
+
+
+def _start_from(task: Task, path: Path) -> None:
+    """Raises FileNotFoundError, or RuntimeError where the network's sizes are others."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no network to start from at {path}")
+    weights = load_module(path).module.state_dict()
+    for name in ("model", "average"):
+        task.models[name].load_state_dict(weights)
 
 
 def _resume(task: Task, out: Path) -> int:

@@ -1,9 +1,10 @@
-"""Export a stateful torch module as one-step ONNX: state ports and weights keep their names."""
+"""Export a stateful torch module as ONNX of few steps: state ports and weights keep their names."""
 
 from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,20 @@ def rebuild(tree: Any, leaves: list[Tensor]) -> Any:
 
 
 class Flat(nn.Module):
-    """A module `(inputs…, state) → outputs, state` with every tensor a positional port."""
+    """A module `(inputs…, state) → outputs, state` with every tensor a positional port.
 
-    def __init__(self, module: nn.Module) -> None:
+    inputs: names of its inputs, in the order of the ports.
+    """
+
+    def __init__(self, module: nn.Module, inputs: Iterable[str]) -> None:
         super().__init__()
-        self.module = module
+        self.module, self.inputs = module, tuple(inputs)
         self.template = module.initial_state(1)  # type: ignore[operator]
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        count = len(leaves_of(self.template))
-        inputs, state = tensors[: len(tensors) - count], list(tensors[len(tensors) - count :])
-        outputs, after = self.module(*inputs, rebuild(self.template, state))
+        inputs = dict(zip(self.inputs, tensors, strict=False))
+        state = rebuild(self.template, list(tensors[len(inputs) :]))
+        outputs, after = self.module(**inputs, state=state)
         return (*leaves_of(outputs), *leaves_of(after))
 
 
@@ -61,15 +65,16 @@ def export(
     config: dict[str, Any],
     half: bool = False,
 ) -> None:
-    """Write `module` for batch 1 and one step.
+    """Write `module` for batch 1 and as many steps as its examples have.
 
-    examples: one tensor per input port, by name. config: what `Module.from_config` rebuilds it
-    from. Weights become initialisers under their own names, so the file is also the checkpoint.
+    examples: one tensor per input port, by the name of `forward`'s argument. config: what
+    `Module.from_config` rebuilds it from. Weights become initialisers under their own names, so the
+    file is also the checkpoint.
     half: store them in float16, half the size; backends still compute in float32.
     """
-    flat = Flat(module).eval()
+    flat = Flat(module, examples).eval()
     with torch.no_grad():
-        outputs, after = module(*examples.values(), flat.template)
+        outputs, after = module(**examples, state=flat.template)
     arguments = (*examples.values(), *leaves_of(flat.template))
     output_names = outputs._fields if hasattr(outputs, "_fields") else ("output",)
     with warnings.catch_warnings():

@@ -220,7 +220,7 @@ def load_module(path: Path) -> Any:
 
     from kernels.graphs.exporting import Flat
 
-    _, _, meta = _describe(path)
+    inputs, _, meta = _describe(path)
     where, _, name = meta.get("module", "").partition(":")
     if not where.startswith("engine."):
         raise ValueError(f"{path.name} names no module of Cantar's (found {where!r})")
@@ -235,4 +235,4 @@ def load_module(path: Path) -> Any:
     missing = [key for key, _ in module.named_parameters() if key not in weights]
     if missing:
         raise ValueError(f"{path.name} lacks the weights {', '.join(missing[:3])} …")
-    return Flat(module).eval()
+    return Flat(module, [name for name in inputs if not name.startswith("state.")]).eval()

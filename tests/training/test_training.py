@@ -265,6 +265,23 @@ def test_shipping_writes_graph_and_manifest(tmp_path: Path) -> None:
     assert "musicface.onnx" in (tmp_path / "manifest.json").read_text()
 
 
+def test_a_training_may_start_from_shipped_weights(songs: Path, tmp_path: Path) -> None:
+    """One step at rate 0 from them ends with them, rounded to the float16 they are stored in."""
+    task, _ = separator_task(songs, tmp_path / "first", 1)
+    shipped = task.models["average"].state_dict()
+    meta = {"model": asdict(TINY), "step": 1}
+    checkpoint.save(tmp_path / "first" / CHECKPOINT, task.models, {}, meta)
+    path = ship("separator", tmp_path / "first", tmp_path)
+    loop = LoopConfig(out=str(tmp_path / "second"), start=str(path), steps=1, workers=0)
+    config = replace(task.config, rate=0.0, loop=replace(loop, seed=5))
+    again = SeparatorTask(config)
+    train(again, config.loop)
+    for name, value in again.models["average"].named_parameters():
+        torch.testing.assert_close(value, shipped[name], rtol=1e-3, atol=1e-6)
+    with pytest.raises(FileNotFoundError, match="no network to start from"):
+        train(again, replace(loop, out=str(tmp_path / "third"), start=str(tmp_path / "none.onnx")))
+
+
 def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     model = torch.nn.Linear(2, 2)
     checkpoint.save(tmp_path / "c.safetensors", {"m": model}, {}, {"step": 1})
