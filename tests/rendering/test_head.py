@@ -73,6 +73,14 @@ def test_drawing_is_pure(background: str) -> None:
     assert first.frame == 41
 
 
+def test_presenting_is_drawing_and_guiding() -> None:
+    one = head(config=SMALL)
+    picture, guidance = one.present(busy())
+    np.testing.assert_array_equal(picture.rgba, one.draw(busy()).rgba)
+    for made, expected in zip(guidance, one.guide(busy()), strict=True):
+        np.testing.assert_array_equal(made, expected)
+
+
 @pytest.mark.parametrize("framing", ["bust", "face"])
 @pytest.mark.parametrize(("width", "height"), [(256, 144), (144, 256), (16, 16), (333, 77)])
 def test_any_size(width: int, height: int, framing: str) -> None:

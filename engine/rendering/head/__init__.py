@@ -84,7 +84,20 @@ class Head:
 
     def draw(self, motion: Motion) -> Picture:
         """Draw one motion: [H, W, 4] uint8 RGBA, straight alpha. Pure."""
+        return self._draw(motion, self.poser.pose(motion))
+
+    def guide(self, motion: Motion) -> Guidance:
+        """What lies where in the picture of one motion, unmirrored. Pure."""
         posed = self.poser.pose(motion)
+        self._cover(posed, self.hair.lay(motion, posed.spine[-1]))
+        return self._survey(motion, posed)
+
+    def present(self, motion: Motion) -> tuple[Picture, Guidance]:
+        """`draw` and `guide` together, for little more than `draw` alone. Pure."""
+        posed = self.poser.pose(motion)
+        return self._draw(motion, posed), self._survey(motion, posed)
+
+    def _draw(self, motion: Motion, posed: Posed) -> Picture:
         laid = self.hair.lay(motion, posed.spine[-1])
         self._shade(posed, laid)
         self._cover(posed, laid)
@@ -95,10 +108,8 @@ class Head:
             rgba = np.ascontiguousarray(rgba.view(np.uint32)[:, ::-1]).view(np.uint8)
         return Picture(motion.frame, rgba)
 
-    def guide(self, motion: Motion) -> Guidance:
-        """What lies where in the picture of one motion, unmirrored. Pure."""
-        posed = self.poser.pose(motion)
-        self._cover(posed, self.hair.lay(motion, posed.spine[-1]))
+    def _survey(self, motion: Motion, posed: Posed) -> Guidance:
+        """Guidance of what was covered last."""
         size = self.config.height, self.config.width
         depth, mask = np.empty((2, *size), np.float32)
         normals = np.empty((*size, 3), np.float32)
