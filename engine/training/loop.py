@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -287,13 +288,23 @@ def draw_curves(run: Path) -> Path:
     return run / CURVES
 
 
-def config_from_command_line(cls: type[T], default: str, description: str | None) -> T:
-    """`--config FILE --set KEY=VALUE …` into a training's dataclass; exits 2 with what is wrong."""
+def require_unseen(valid: str, loop: LoopConfig) -> None:
+    """Raises ValueError where a training is to be scored and there is nothing to score it on."""
+    if loop.score_every and not valid:
+        raise ValueError(
+            f"loop.score_every is {loop.score_every}, so `valid` must name a folder of songs that"
+            " are never trained on; or set loop.score_every=0"
+        )
+
+
+def run(cls: type[T], task: Callable[[T], Task], default: str, description: str | None) -> None:
+    """A training's command line, `--config FILE --set KEY=VALUE …`; exits 2 with what is wrong."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--config", default=default)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     args = parser.parse_args()
     try:
-        return read(cls, args.config, args.overrides)
-    except ConfigError as error:
+        config: Any = read(cls, args.config, args.overrides)
+        train(task(config), config.loop)
+    except (ConfigError, FileNotFoundError) as error:
         parser.error(str(error))

@@ -21,25 +21,27 @@ from engine.timeline import FRAME, HOP, MAX_LOOKAHEAD
 from engine.training.examples import frame_windows
 from engine.training.loop import (
     LoopConfig,
-    config_from_command_line,
     descend,
     device,
     linear_decay,
     mixed_precision,
     moved,
-    train,
+    require_unseen,
+    run,
 )
 
 
 @dataclass(frozen=True)
 class MusicFaceTraining:
-    """lessons: folder that `engine.training.acting` wrote. batch: sequences of `frames` (the
-    paper's 128) a step. rate: at the start; it decays linearly over the last 60 % of the steps.
-    adversary_from: step at which LSGAN joins. rollout: share of the steps, at the end, that see
-    sequences four times as long, a quarter as many, so that the head stays stable.
+    """lessons, valid: folders that `engine.training.acting` wrote, the second of songs that are
+    never trained on ('': none). batch: sequences of `frames` (the paper's 128) a step. rate: at the
+    start; it decays linearly over the last 60 % of the steps. adversary_from: step at which LSGAN
+    joins. rollout: share of the steps, at the end, that see sequences four times as long, a quarter
+    as many, so that the head stays stable.
     """
 
     lessons: str = "corpus/lessons"
+    valid: str = ""
     batch: int = 16
     frames: int = 128
     rate: float = 1e-3
@@ -47,6 +49,9 @@ class MusicFaceTraining:
     rollout: float = 0.15
     net: MusicFaceConfig = field(default_factory=MusicFaceConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
+
+    def __post_init__(self) -> None:
+        require_unseen(self.valid, self.loop)
 
 
 class Batch(NamedTuple):
@@ -61,9 +66,8 @@ class Batch(NamedTuple):
 class Lessons:
     """Every song's lessons in memory, cut at random into sequences."""
 
-    def __init__(self, config: MusicFaceTraining) -> None:
+    def __init__(self, config: MusicFaceTraining, folder: Path) -> None:
         """Raises FileNotFoundError when the folder holds no lesson."""
-        folder = Path(config.lessons)
         paths = sorted(p for p in folder.glob("*.npz") if ".partial" not in p.name)
         if not paths:
             raise FileNotFoundError(f"no lessons in {folder}: run engine.training.acting first")
@@ -209,7 +213,8 @@ class MusicFaceTask:
     def __init__(self, config: MusicFaceTraining) -> None:
         """Raises FileNotFoundError when there are no lessons."""
         torch.manual_seed(config.loop.seed)
-        self.config, self.lessons = config, Lessons(config)
+        self.config, self.lessons = config, Lessons(config, Path(config.lessons))
+        self._unseen = _unseen(config) if config.valid else []
         model = MusicFace(config.net)
         mean, scale = self.lessons.statistics()
         model.mean.data.copy_(torch.from_numpy(mean))
@@ -233,9 +238,8 @@ class MusicFaceTask:
         """Where batches come from."""
         return self.lessons
 
-    def act(self, batch: Batch) -> tuple[Acted, list[Tensor]]:
-        """The generator on a batch, its head starting where the truth's was (p₀ of Eq. 12)."""
-        model = self.model
+    def act(self, model: MusicFace, batch: Batch) -> tuple[Acted, list[Tensor]]:
+        """A generator on a batch, its head starting where the truth's was (p₀ of Eq. 12)."""
         state = moved(model.initial_state(len(batch.code)), device())
         before = batch.before / model.unit
         pose_state = state.pose._replace(pose=before[:, 1], velocity=before[:, 1] - before[:, 0])
@@ -250,7 +254,7 @@ class MusicFaceTask:
         config, adam = self.config, self.optimisers["adam"]
         for group in adam.param_groups:
             group["lr"] = config.rate * min(1, (step + 1) / 50) * linear_decay(progress)
-        made, attention = self.act(batch)
+        made, attention = self.act(self.model, batch)
         unit = self.model.unit
         terms = regression_loss(made, batch, attention, unit, self.weight)
         if step >= config.adversary_from:
@@ -264,8 +268,16 @@ class MusicFaceTask:
         return terms
 
     def score(self, model: nn.Module) -> dict[str, float]:
-        """Not scored while training: `bench.quality` does that."""
-        raise NotImplementedError("set loop.score_every to 0")
+        """Losses on unseen songs, their sum as the score; `bench.quality` says what they mean."""
+        assert isinstance(model, MusicFace)
+        sums: dict[str, float] = {}
+        with torch.no_grad():
+            for batch in self._unseen:
+                made, attention = self.act(model, batch)
+                terms = regression_loss(made, batch, attention, model.unit, self.weight)
+                for name, term in terms.items():
+                    sums[name] = sums.get(name, 0.0) + float(term) / len(self._unseen)
+        return {"score": sum(sums.values()), **{f"unseen {k}": v for k, v in sums.items()}}
 
     def _judge(self, batch: Batch, fake: Tensor) -> Tensor:
         unit = self.model.unit
@@ -275,10 +287,16 @@ class MusicFaceTask:
         return loss
 
 
+def _unseen(config: MusicFaceTraining, batches: int = 8) -> list[Batch]:
+    """Fixed sequences of the held-out songs."""
+    lessons = Lessons(config, Path(config.valid))
+    made = [lessons.batch(np.random.default_rng([99, k]), 0) for k in range(batches)]
+    return [Batch(*(x.to(device()) for x in batch)) for batch in made]
+
+
 def main() -> None:
     """Command line."""
-    config = config_from_command_line(MusicFaceTraining, "configs/train/musicface.yaml", __doc__)
-    train(MusicFaceTask(config), config.loop)
+    run(MusicFaceTraining, MusicFaceTask, "configs/train/musicface.yaml", __doc__)
 
 
 if __name__ == "__main__":

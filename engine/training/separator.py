@@ -23,12 +23,12 @@ from engine.timeline import FEATURE_HOP
 from engine.training.examples import band_power, mel_energy, spectra
 from engine.training.loop import (
     LoopConfig,
-    config_from_command_line,
     descend,
     device,
     mixed_precision,
     moved,
-    train,
+    require_unseen,
+    run,
 )
 from engine.training.mixing import Library, load_library, make_pair
 
@@ -49,6 +49,9 @@ class SeparatorTraining:
     rate: float = 2e-3
     net: SeparatorConfig = field(default_factory=SeparatorConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
+
+    def __post_init__(self) -> None:
+        require_unseen(self.valid, self.loop)
 
 
 class Batch(NamedTuple):
@@ -203,8 +206,7 @@ def _unseen(config: SeparatorTraining, batches: int = 8) -> list[Batch]:
 
 def main() -> None:
     """Command line."""
-    config = config_from_command_line(SeparatorTraining, "configs/train/separator.yaml", __doc__)
-    train(SeparatorTask(config), config.loop)
+    run(SeparatorTraining, SeparatorTask, "configs/train/separator.yaml", __doc__)
 
 
 if __name__ == "__main__":

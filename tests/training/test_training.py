@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from engine.motion.musicface_net import SMALL, Discriminator, MusicFace, MusicFa
 from engine.timeline import FRAME, HOP
 from engine.training import checkpoint
 from engine.training.examples import frame_windows
-from engine.training.loop import CHECKPOINT, LOG, LoopConfig, train
+from engine.training.loop import CHECKPOINT, LOG, LoopConfig, read_log, train
 from engine.training.mixing import load_library, loudness, make_pair
 from engine.training.musicface import Lessons, MusicFaceTask, MusicFaceTraining, mmd
 from engine.training.separator import (
@@ -235,19 +236,53 @@ def test_the_ablations_learn_and_stream(lessons: Path, changes: dict[str, Any]) 
     torch.testing.assert_close(torch.cat(frames, 1), whole.expression, atol=1e-4, rtol=1e-4)
 
 
+def test_a_face_is_scored_on_songs_it_never_trains_on(lessons: Path, tmp_path: Path) -> None:
+    """Its loss there falls as it learns, is the same when asked again, and decides what is kept."""
+    loop = LoopConfig(out=str(tmp_path), steps=20, average=0, score_every=10, workers=0)
+    config = MusicFaceTraining(
+        lessons=str(lessons), valid=str(lessons), batch=4, frames=64, net=SMALL, loop=loop
+    )
+    task = MusicFaceTask(config)
+    before = task.score(task.models["average"])
+    assert task.score(task.models["average"]) == before
+    train(task, loop)
+    scores = [line["score"] for line in read_log(tmp_path) if "score" in line]
+    assert len(scores) == 2
+    assert min(scores) < before["score"]
+    assert (tmp_path / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize("config", [SeparatorTraining, MusicFaceTraining])
+def test_scoring_on_nothing_is_refused(config: type) -> None:
+    with pytest.raises(ValueError, match="`valid` must name a folder"):
+        config(loop=LoopConfig(score_every=5))
+
+
+@pytest.mark.parametrize("module", ["separator", "musicface"])
+def test_a_training_without_songs_is_one_line_and_exit_2(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    folder = "songs" if module == "separator" else "lessons"
+    monkeypatch.setattr("sys.argv", [module, "--set", f"{folder}={tmp_path}"])
+    with pytest.raises(SystemExit) as stopped:
+        importlib.import_module(f"engine.training.{module}").main()
+    assert stopped.value.code == 2
+    assert str(tmp_path) in capsys.readouterr().err
+
+
 def test_the_last_sequences_are_longer(lessons: Path) -> None:
     config = MusicFaceTraining(
         lessons=str(lessons), batch=8, frames=64, rollout=0.5, net=SMALL,
         loop=LoopConfig(steps=10),
     )  # fmt: skip
-    material = Lessons(config)
+    material = Lessons(config, lessons)
     shapes = [material.batch(np.random.default_rng(0), step).face.shape for step in (4, 5)]
     assert [tuple(shape) for shape in shapes] == [(8, 64, 52), (2, 256, 52)]
 
 
 def test_no_lessons_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"engine\.training\.acting"):
-        Lessons(MusicFaceTraining(lessons=str(tmp_path)))
+        MusicFaceTask(MusicFaceTraining(lessons=str(tmp_path)))
 
 
 def test_the_shipped_configurations_can_be_read() -> None:
