@@ -69,8 +69,16 @@ class AudioFile:
 
     realtime = False
 
-    def __init__(self, path: str, *, seconds: float | None = None, chunk: int = FRAME) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        seconds: float | None = None,
+        chunk: int = FRAME,
+        formats: str | None = None,
+    ) -> None:
         """Open `path`; `read` then gives `chunk` samples (1 … 4,800) at a time, `seconds` at most.
+        formats: the only containers that it may be, by FFmpeg's names; None for all that there are.
 
         Raises UserError for a missing, unreadable, empty or damaged file, a folder, a file without
         sound, and for samples that are NaN or infinite. Files that could hold such samples
@@ -80,10 +88,10 @@ class AudioFile:
             raise ValueError(f"chunk must be 1 to {MAX_CHUNK} samples, got {chunk}")
         self.path, self._chunk, self._at = path, chunk, 0
         self._limit = None if seconds is None else round(seconds * SAMPLE_RATE)
-        self._container = _open(path)
+        self._container = _open(path, formats)
         stream = _stream_of(self._container, path)
         if stream.codec_context.name.startswith("pcm_f"):
-            _search_for_bad_samples(path, seconds)
+            _search_for_bad_samples(path, seconds, formats)
         self.length = self._stated_length(stream)
         self._frames = _decode(self._container, stream, path)
         self._stretches = self._resampled()
@@ -159,7 +167,7 @@ def _with_channels(samples: F32, channels: int) -> F32:
     return np.repeat(samples, 2, axis=0) if channels == 2 else samples.mean(axis=0, keepdims=True)
 
 
-def _open(path: str) -> InputContainer:
+def _open(path: str, formats: str | None) -> InputContainer:
     """Open with FFmpeg, from local files only (a playlist may not send us to the network)."""
     if os.path.isdir(path):
         raise UserError(f"{path} is a folder; give a sound file")
@@ -167,6 +175,8 @@ def _open(path: str) -> InputContainer:
         if os.path.isfile(path) and os.path.getsize(path) == 0:
             raise UserError(f"{path} is empty (0 bytes)")
         options = {"protocol_whitelist": "file,crypto,data"}
+        if formats is not None:
+            options["format_whitelist"] = formats
         return av.open(os.path.abspath(path), options=options)
     except FileNotFoundError:
         raise UserError(f"no such file: {path}") from None
@@ -268,9 +278,9 @@ def _check_finite(samples: F32, path: str, seconds: float, rate: int) -> None:
     raise UserError(f"{path} holds a sample that is {kind} at {seconds + column / rate:.2f} s")
 
 
-def _search_for_bad_samples(path: str, seconds: float | None) -> None:
+def _search_for_bad_samples(path: str, seconds: float | None, formats: str | None) -> None:
     """Read a whole floating-point PCM file (or `seconds` of it) once, for its NaNs."""
-    with _open(path) as container:
+    with _open(path, formats) as container:
         passed = 0.0
         for samples, rate in _decode(container, _stream_of(container, path), path):
             passed += samples.shape[1] / rate

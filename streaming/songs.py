@@ -31,6 +31,12 @@ WALL_S = 90.0  # s
 FILE = 1 << 28  # bytes that it may write: 15 minutes of stereo at 48 kHz are 173 MB
 KEEP_S = 1800.0  # s that a song is kept after it was last asked for
 MOST = 8  # songs at once; the one that was asked for longest ago goes
+# What an upload may be. Playlists and lists of files are no songs: they would have FFmpeg open
+# whatever file of this machine they name.
+FORMATS = (
+    "wav,w64,aiff,au,caf,mp3,flac,ogg,aac,ac3,eac3,amr,ape,wv,tta,asf,avi,flv,mpegts,mpeg,"
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
+)
 
 
 class TooLarge(Exception):
@@ -168,7 +174,7 @@ def _limit() -> None:
 
 
 def _decode(raw: str, path: str) -> float:
-    source = AudioFile(raw, seconds=LONGEST_S)
+    source = AudioFile(raw, seconds=LONGEST_S, formats=FORMATS)
     samples = 0
     with wave.open(path, "wb") as file:
         file.setnchannels(source.channels)

@@ -87,6 +87,24 @@ def test_what_is_no_song_says_so_and_leaves_nothing(data, message):
     assert with_songs(scenario) == []
 
 
+def test_a_playlist_does_not_lead_to_files_of_this_machine(tmp_path):
+    """FFmpeg would open what it names, beside the upload or anywhere."""
+    mine = tmp_path / "mine.mp3"
+    mine.write_bytes(DEMO.read_bytes())
+    lists = [
+        "ffconcat version 1.0\nfile mine.mp3\n",
+        f"#EXTM3U\n#EXTINF:40,\n{mine}\n#EXT-X-ENDLIST\n",
+    ]
+
+    async def scenario(songs):
+        (songs._folder / "mine.mp3").write_bytes(DEMO.read_bytes())
+        for text in lists:
+            with pytest.raises(UserError, match="not a sound file"):
+                await songs.take(pieces(text.encode()))
+
+    assert with_songs(scenario) == [".mp3"]
+
+
 def test_an_upload_without_end_is_cut_off_at_its_limit():
     async def endless():
         while True:
