@@ -96,7 +96,7 @@ class VirtualCamera:
         canvas[top : top + height, left : left + width] = scaled
 
 
-def check_camera() -> None:
+def check_camera(_: str = "", fmt: SinkFormat | None = None) -> None:
     """Raise UserError when pyvirtualcam is not installed or does not load."""
     try:
         import pyvirtualcam  # noqa: F401

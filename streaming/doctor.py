@@ -372,7 +372,7 @@ def check_speed(config: ShowConfig) -> Check:
         stats = run_live(
             avatar,
             open_source("demo", seconds=SELF_TEST_S),
-            [Nothing(SinkFormat(config.renderer.width, config.renderer.height))],
+            [Nothing("", SinkFormat(config.renderer.width, config.renderer.height))],
             config.live,
             draw_small=drawing.draw_small,
             watch=watch,

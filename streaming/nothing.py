@@ -16,7 +16,7 @@ class Nothing:
     wants_picture = True
     wants_sound = True
 
-    def __init__(self, fmt: SinkFormat) -> None:
+    def __init__(self, _: str, fmt: SinkFormat) -> None:
         self.format = fmt
 
     def write(self, motion: Motion, picture: Picture | None, sound: Sound | None) -> None:

@@ -37,7 +37,7 @@ class Preview:
     wants_picture = True
     wants_sound = False
 
-    def __init__(self, fmt: SinkFormat) -> None:
+    def __init__(self, _: str, fmt: SinkFormat) -> None:
         """Open the window. Raises UserError when there is no display or OpenCV has no windows."""
         check_display()
         import cv2
@@ -76,7 +76,7 @@ class Preview:
                 self._cv2.destroyWindow(TITLE)
 
 
-def check_display() -> None:
+def check_display(_: str = "", fmt: SinkFormat | None = None) -> None:
     """Raise UserError where a window cannot be opened.
 
     Asked here and not of OpenCV, whose window library ends the whole process without a display.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
@@ -52,6 +53,9 @@ class SinkFormat:
     backend: str = "auto"
 
 
+Check = Callable[[str, SinkFormat | None], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Scheme(Generic[Opener]):
     """One row: `pattern` as the user types it, `what` it is, `opener`, or None when not built yet.
@@ -63,7 +67,7 @@ class Scheme(Generic[Opener]):
     pattern: str
     what: str
     opener: Opener | None
-    check: Callable[[str, SinkFormat | None], None] | None = None
+    check: Check | None = None
 
     @property
     def built(self) -> bool:
@@ -295,64 +299,19 @@ def _refuse_unknown_input(path: str) -> NoReturn:
 # ---- outputs ------------------------------------------------------------------------------------
 
 
-def _open_video(path: str, fmt: SinkFormat) -> Sink:
-    from streaming.videofile import VideoFile
+def _sink(module: str, name: str) -> SinkOpener:
+    """Opens the class `name` of `streaming/module.py`, which is imported only then."""
 
-    return VideoFile(path, fmt)
+    def open_it(argument: str, fmt: SinkFormat) -> Sink:
+        opened: Sink = getattr(import_module(f"streaming.{module}"), name)(argument, fmt)
+        return opened
 
-
-def _open_motion_writer(path: str, fmt: SinkFormat) -> Sink:
-    from streaming.motionfile import MotionWriter
-
-    return MotionWriter(path, fmt)
+    return open_it
 
 
-def _open_camera(name: str, fmt: SinkFormat) -> Sink:
-    from streaming.camera import VirtualCamera
-
-    return VirtualCamera(name, fmt)
-
-
-def _open_preview(_: str, fmt: SinkFormat) -> Sink:
-    from streaming.preview import Preview
-
-    return Preview(fmt)
-
-
-def _open_stems(folder: str, fmt: SinkFormat) -> Sink:
-    from streaming.stemfiles import StemFiles
-
-    return StemFiles(folder, fmt)
-
-
-def _open_speaker(name: str, fmt: SinkFormat) -> Sink:
-    from streaming.speaker import Speaker
-
-    return Speaker(name, fmt)
-
-
-def _open_vmc(argument: str, fmt: SinkFormat) -> Sink:
-    from streaming.vmc import Vmc
-
-    return Vmc(argument, fmt)
-
-
-def _open_vtube_studio(argument: str, fmt: SinkFormat) -> Sink:
-    from streaming.vtubestudio import VTubeStudio
-
-    return VTubeStudio(argument, fmt)
-
-
-def _open_ifacialmocap(argument: str, fmt: SinkFormat) -> Sink:
-    from streaming.ifacialmocap import IFacialMocap
-
-    return IFacialMocap(argument, fmt)
-
-
-def _open_none(_: str, fmt: SinkFormat) -> Sink:
-    from streaming.nothing import Nothing
-
-    return Nothing(fmt)
+def _check(module: str, name: str) -> Check:
+    """Asks the function `name` of `streaming/module.py`, which is imported only then."""
+    return lambda argument, fmt: getattr(import_module(f"streaming.{module}"), name)(argument, fmt)
 
 
 def _check_file(path: str, fmt: SinkFormat | None) -> None:
@@ -395,42 +354,6 @@ def _check_video(path: str, fmt: SinkFormat | None) -> None:
         check_size(fmt.width, fmt.height)
 
 
-def _check_camera(_: str, fmt: SinkFormat | None) -> None:
-    from streaming.camera import check_camera
-
-    check_camera()
-
-
-def _check_speaker(name: str, fmt: SinkFormat | None) -> None:
-    from streaming.speaker import check_speaker
-
-    check_speaker(name, fmt)
-
-
-def _check_vmc(argument: str, fmt: SinkFormat | None) -> None:
-    from streaming.vmc import check_vmc
-
-    check_vmc(argument, fmt)
-
-
-def _check_vtube_studio(argument: str, fmt: SinkFormat | None) -> None:
-    from streaming.vtubestudio import check_vtube_studio
-
-    check_vtube_studio(argument, fmt)
-
-
-def _check_ifacialmocap(argument: str, fmt: SinkFormat | None) -> None:
-    from streaming.ifacialmocap import check_ifacialmocap
-
-    check_ifacialmocap(argument, fmt)
-
-
-def _check_preview(_: str, fmt: SinkFormat | None) -> None:
-    from streaming.preview import check_display
-
-    check_display()
-
-
 # ---- the table ----------------------------------------------------------------------------------
 
 INPUTS: tuple[Scheme[SourceOpener], ...] = (
@@ -441,24 +364,31 @@ INPUTS: tuple[Scheme[SourceOpener], ...] = (
     Scheme("NAME.jsonl", "a motion file, played back", _open_motion),
 )
 
+_video = _sink("videofile", "VideoFile")
+
 OUTPUTS: tuple[Scheme[SinkOpener], ...] = (
-    Scheme("NAME.mp4", "video with sound: H.264 and AAC", _open_video, _check_video),
-    Scheme("NAME.webm", "video with sound: VP9 and Opus, can be transparent", _open_video,
-           _check_video),
-    Scheme("NAME.mkv", "video with sound: H.264 and Opus in Matroska", _open_video, _check_video),
-    Scheme("NAME.jsonl", "the motion, frame by frame, in a public format", _open_motion_writer,
-           _check_file),
-    Scheme("camera[:NAME]", "a virtual camera", _open_camera, _check_camera),
-    Scheme("preview", "a window on this screen", _open_preview, _check_preview),
+    Scheme("NAME.mp4", "video with sound: H.264 and AAC", _video, _check_video),
+    Scheme("NAME.webm", "video with sound: VP9 and Opus, can be transparent", _video, _check_video),
+    Scheme("NAME.mkv", "video with sound: H.264 and Opus in Matroska", _video, _check_video),
+    Scheme("NAME.jsonl", "the motion, frame by frame, in a public format",
+           _sink("motionfile", "MotionWriter"), _check_file),
+    Scheme("camera[:NAME]", "a virtual camera", _sink("camera", "VirtualCamera"),
+           _check("camera", "check_camera")),
+    Scheme("preview", "a window on this screen", _sink("preview", "Preview"),
+           _check("preview", "check_display")),
     Scheme("stems:DIR", "what the separator hears: DIR/voice.wav and DIR/accompaniment.wav, 16 kHz",
-           _open_stems, _check_stems),
-    Scheme("none", "everything is made and nothing kept: for measuring", _open_none),
+           _sink("stemfiles", "StemFiles"), _check_stems),
+    Scheme("none", "everything is made and nothing kept: for measuring",
+           _sink("nothing", "Nothing")),
     Scheme("NAME.wav", "the sound alone", None),
-    Scheme("speaker[:NAME]", "the sound, played in time with the pictures", _open_speaker,
-           _check_speaker),
-    Scheme("vmc://H:P", "motion to VMC programs: VSeeFace, Warudo …", _open_vmc, _check_vmc),
-    Scheme("vts://H:P", "motion to VTube Studio", _open_vtube_studio, _check_vtube_studio),
-    Scheme("ifm://H:P", "motion as iFacialMocap sends it", _open_ifacialmocap, _check_ifacialmocap),
+    Scheme("speaker[:NAME]", "the sound, played in time with the pictures",
+           _sink("speaker", "Speaker"), _check("speaker", "check_speaker")),
+    Scheme("vmc://H:P", "motion to VMC programs: VSeeFace, Warudo …", _sink("vmc", "Vmc"),
+           _check("vmc", "check_vmc")),
+    Scheme("vts://H:P", "motion to VTube Studio", _sink("vtubestudio", "VTubeStudio"),
+           _check("vtubestudio", "check_vtube_studio")),
+    Scheme("ifm://H:P", "motion as iFacialMocap sends it", _sink("ifacialmocap", "IFacialMocap"),
+           _check("ifacialmocap", "check_ifacialmocap")),
 )  # fmt: skip
 
 
