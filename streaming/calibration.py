@@ -83,6 +83,7 @@ class _Tape:
     """What was played and recorded, and when. Written by the devices' threads."""
 
     now: Callable[[], float]
+    song: F32 = field(default_factory=score)
     heard: list[tuple[int, float]] = field(default_factory=list)  # sample played, instant heard
     parts: list[F32] = field(default_factory=list)
     entered: list[tuple[int, float]] = field(default_factory=list)  # samples so far, instant
@@ -91,10 +92,9 @@ class _Tape:
     _recorded: int = 0
 
     def fill(self, n: int, lead: float) -> F32:
-        song = score()
         self.heard.append((self._played, self.now() + lead))
         out = np.zeros((1, n), np.float32)
-        part = song[self._played : self._played + n]
+        part = self.song[self._played : self._played + n]
         out[0, : part.size] = part
         self._played += n
         return out
@@ -103,7 +103,7 @@ class _Tape:
         self.parts.append(samples.mean(axis=0))
         self._recorded += samples.shape[1]
         self.entered.append((self._recorded, self.now()))
-        if self._played > score().size + MOST_S * SAMPLE_RATE:
+        if self._played > self.song.size + MOST_S * SAMPLE_RATE:
             self.over.set()
 
 
@@ -124,7 +124,7 @@ def measure(
     except (OSError, ValueError) as error:
         ear.close()
         raise UserError(f"speaker {speaker.name} cannot be opened: {error}") from None
-    tape.over.wait(4 * score().size / SAMPLE_RATE)
+    tape.over.wait(4 * tape.song.size / SAMPLE_RATE)
     mouth.close()
     ear.close()
     return judge(tape)

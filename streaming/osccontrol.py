@@ -65,14 +65,20 @@ class OscControl:
                 hint = f"; did you mean {PREFIX}{near[0]}?" if near else ""
                 raise BadRequest(f"unknown{hint}")
             command(*arguments)
-        except (BadRequest, TypeError, ValueError) as error:
+        except (BadRequest, TypeError, ValueError, OverflowError) as error:
             words = str(error) if isinstance(error, BadRequest) else "wrong arguments"
-            self._tell(f"OSC {address[:60]} {' '.join(map(str, arguments))[:60]}: {words}")
+            asked = f"{address[:60]} {' '.join(map(str, arguments))[:60]}"
+            self._tell(f"OSC {_plain(asked)}: {_plain(words)}")
 
     def _tell(self, line: str) -> None:
         if line not in self._told and len(self._told) < MOST_TOLD:
             self._told.add(line)
             log.warning("%s", line)
+
+
+def _plain(text: str) -> str:
+    """Without what would move a terminal's cursor: anybody in the network may have sent it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _commands(director: Director) -> dict[str, Callable[..., None]]:

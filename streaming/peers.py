@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from urllib.parse import parse_qsl, urlsplit
@@ -114,6 +115,7 @@ class Datagrams:
         self._trouble = ""  # as it was said
         self._trouble_at = 0.0
         self._closed = False
+        self._closing = threading.Lock()
         self._open()
 
     def send(self, datagrams: Sequence[bytes]) -> None:
@@ -141,9 +143,10 @@ class Datagrams:
             to.send(datagram)
 
     def close(self) -> None:
-        self._closed = True
-        if self._socket is not None:
-            self._socket.close()
+        with self._closing:
+            self._closed = True
+            if self._socket is not None:
+                self._socket.close()
 
     def _open(self) -> None:
         if self._closed or self._now() - self._looked < AGAIN:
@@ -157,15 +160,19 @@ class Datagrams:
             self._looking.join()
 
     def _connect(self) -> None:
-        try:
-            family, place = self._look_up(self._address.host, self._address.port)
-            made = socket.socket(family, socket.SOCK_DGRAM)
-            made.setblocking(False)
-            made.connect(place)
-        except OSError as error:
-            self._complain(error)
-            return
-        self._socket = made
+        with ExitStack() as unless_connected:
+            try:
+                family, place = self._look_up(self._address.host, self._address.port)
+                made = unless_connected.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+                made.setblocking(False)
+                made.connect(place)
+            except OSError as error:
+                self._complain(error)
+                return
+            with self._closing:
+                if not self._closed:  # a name may be found after the show
+                    self._socket = made
+                    unless_connected.pop_all()
 
     def _complain(self, error: OSError) -> None:
         self._trouble_at = self._now()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +48,56 @@ class Ear:
 
     def close(self) -> None:
         self._socket.close()
+
+
+@contextmanager
+def repeating(work: Callable[[int], object], every: float) -> Iterator[None]:
+    """`work(0)`, `work(1)` … in a thread, every so many seconds, while the block runs."""
+    over = threading.Event()
+
+    def run() -> None:
+        turn = 0
+        while not over.wait(every):
+            work(turn)
+            turn += 1
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+class Log(logging.Handler):
+    """What Cantar's log says, as it says it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with self._changed:
+            self.lines.append(record.getMessage())
+            self._changed.notify_all()
+
+    def until(self, said: str, seconds: float = 5.0) -> None:
+        """Wait until some line holds these words."""
+        with self._changed:
+            there = self._changed.wait_for(lambda: any(said in x for x in self.lines), seconds)
+        assert there, f"{said!r} was never said, only {self.lines}"
+
+
+@contextmanager
+def listening_to_the_log() -> Iterator[Log]:
+    log = Log()
+    logging.getLogger("cantar").addHandler(log)
+    try:
+        yield log
+    finally:
+        logging.getLogger("cantar").removeHandler(log)
 
 
 def free_port() -> int:

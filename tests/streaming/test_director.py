@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from queue import Queue
 
 import numpy as np
 import pytest
@@ -122,20 +122,12 @@ def test_styles_are_passed_on() -> None:
 
 @pytest.fixture
 def listening():
-    worn: list[int] = []
-    director = Director(worn.append)
+    worn: Queue[int] = Queue()
+    director = Director(worn.put)
     control = OscControl(director, "127.0.0.1", 0)
     client = SimpleUDPClient("127.0.0.1", control.port)
     yield director, client, worn
     control.close()
-
-
-def until(what) -> None:
-    for _ in range(500):
-        if what():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("it never came")
 
 
 def test_a_python_osc_client_directs(listening) -> None:
@@ -146,7 +138,7 @@ def test_a_python_osc_client_directs(listening) -> None:
     client.send_message("/cantar/rest", [0])
     client.send_message("/cantar/recentre", [])
     client.send_message("/cantar/style", 4)
-    until(lambda: worn == [4])
+    assert worn.get(timeout=5) == 4
     [moved] = played(director, range(1))
     assert moved.blendshapes[JAW_OPEN] == pytest.approx(0.2)
     assert moved.blendshapes[SMILE] == pytest.approx(0.75)
@@ -160,12 +152,15 @@ def test_nonsense_is_told_once_and_harms_nothing(listening, caplog) -> None:
         client.send_message("/cantar/mouth", "wide")
         client.send_message("/cantar/overlay", [])
         client.send_message("/cantar/mouth", 9)
+        client.send_message("/cantar/style", float("inf"))
+        client.send_message("/\x1b[2J", 1)
         client.send_message("/elsewhere", [1, 2, 3])
     client._sock.sendto(b"\xff" * 50, ("127.0.0.1", client._port))
     client.send_message("/cantar/style", 1)
-    until(lambda: worn == [1])
+    assert worn.get(timeout=5) == 1
     lines = [record.getMessage() for record in caplog.records if "OSC" in record.getMessage()]
-    assert len(lines) == 5
+    assert len(lines) == 7
+    assert all(line.isprintable() for line in lines)
     assert "did you mean /cantar/mouth?" in lines[0]
     assert "wrong arguments" in lines[1]
     assert "expected 0 to 2, got 9" in lines[3]

@@ -18,7 +18,7 @@ from streaming.ports import Sink, UserError
 from streaming.schemes import check_sink
 from streaming.userfolder import config_folder, read_secrets, write_secrets
 from streaming.vtubestudio import VTubeStudio, read_options
-from tests.streaming.peers import FORMAT, a_motion, free_port
+from tests.streaming.peers import FORMAT, Log, a_motion, free_port, listening_to_the_log, repeating
 from tests.streaming.vtube_studio import Studio, announcement, announcing, serving
 
 
@@ -32,38 +32,24 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def showing(sink: VTubeStudio) -> Iterator[None]:
     """A show that goes on: a motion every few milliseconds."""
-    over = threading.Event()
-
-    def show() -> None:
-        frame = 0
-        while not over.wait(0.005):
-            sink.write(a_motion(frame), None, None)
-            frame += 1
-
-    thread = threading.Thread(target=show)
-    thread.start()
     try:
-        yield
+        with repeating(lambda frame: sink.write(a_motion(frame), None, None), 0.005):
+            yield
     finally:
-        over.set()
-        thread.join()
         sink.close()
 
 
-def lines(caplog) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.getMessage().startswith("VTube")]
+@pytest.fixture
+def log() -> Iterator[Log]:
+    with listening_to_the_log() as log:
+        yield log
 
 
-def until(said: str, caplog) -> None:
-    """Wait until a line is in the log; fails after five seconds."""
-    for _ in range(500):
-        if any(said in line for line in lines(caplog)):
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError(f"{said!r} was never said, only {lines(caplog)}")
+def lines(log: Log) -> list[str]:
+    return [line for line in log.lines if line.startswith("VTube")]
 
 
-def test_asks_once_and_keeps_the_token_for_this_user_only(tmp_path: Path, caplog) -> None:
+def test_asks_once_and_keeps_the_token_for_this_user_only(tmp_path: Path, log: Log) -> None:
     with serving(Studio()) as served:
         for _ in range(2):
             served.injected.clear()
@@ -78,11 +64,11 @@ def test_asks_once_and_keeps_the_token_for_this_user_only(tmp_path: Path, caplog
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
     assert json.loads(kept.read_text()) == {"127.0.0.1": next(iter(served.studio.tokens))}
     assert os.listdir(kept.parent) == ["vtube-studio.json"]
-    assert [line for line in lines(caplog) if "press Allow" in line] == lines(caplog)[:1]
-    assert not any(token in line for token in served.studio.tokens for line in lines(caplog))
+    assert [line for line in lines(log) if "press Allow" in line] == lines(log)[:1]
+    assert not any(token in line for token in served.studio.tokens for line in lines(log))
 
 
-def test_closed_and_opened_again(tmp_path: Path, caplog) -> None:
+def test_closed_and_opened_again(tmp_path: Path, log: Log) -> None:
     studio = Studio()
     with serving(studio) as served:
         sink = VTubeStudio(f"127.0.0.1:{served.port}", FORMAT, folder=tmp_path)
@@ -94,34 +80,34 @@ def test_closed_and_opened_again(tmp_path: Path, caplog) -> None:
                 served.hang_up()
                 assert served.injected.wait(5)
     assert studio.asked == 1
-    assert sum("the connection broke" in line for line in lines(caplog)) <= 4
-    assert any("connected" in line for line in lines(caplog))
+    assert sum("the connection broke" in line for line in lines(log)) <= 4
+    assert any("connected" in line for line in lines(log))
 
 
-def test_not_running_is_said_once_and_it_may_come_later(tmp_path: Path, caplog) -> None:
+def test_not_running_is_said_once_and_it_may_come_later(tmp_path: Path, log: Log) -> None:
     port = free_port()
     sink = VTubeStudio(f"127.0.0.1:{port}", FORMAT, folder=tmp_path)
     with showing(sink):
-        until("nobody answers", caplog)
+        log.until("nobody answers")
         with serving(Studio(), port) as served:
             assert served.injected.wait(5)
-            until("connected", caplog)
-    assert sum("nobody answers" in line for line in lines(caplog)) == 1
-    [first] = [line for line in lines(caplog) if "nobody answers" in line]
+            log.until("connected")
+    assert sum("nobody answers" in line for line in lines(log)) == 1
+    [first] = [line for line in lines(log) if "nobody answers" in line]
     assert first == (
         f"VTube Studio at 127.0.0.1:{port}: nobody answers (is it running, with Allow Plugin API "
         "access on?); the show goes on, and it is tried again"
     )
 
 
-def test_a_user_who_says_no_is_left_in_peace(tmp_path: Path, caplog) -> None:
+def test_a_user_who_says_no_is_left_in_peace(tmp_path: Path, log: Log) -> None:
     with serving(Studio(allow=False)) as served:
         sink = VTubeStudio(f"127.0.0.1:{served.port}", FORMAT, folder=tmp_path)
         with showing(sink):
             sink._thread.join(5)
             assert not sink._thread.is_alive()
         assert served.studio.asked == 1
-    assert "it does not let Cantar in" in lines(caplog)[-1]
+    assert "it does not let Cantar in" in lines(log)[-1]
     assert read_secrets(tmp_path / "vtube-studio.json") == {"127.0.0.1": None}
 
 
@@ -134,13 +120,13 @@ def test_announcements_tell_another_port(tmp_path: Path, monkeypatch) -> None:
             assert served.injected.wait(5)
 
 
-def test_announcements_tell_that_the_api_is_off(tmp_path: Path, monkeypatch, caplog) -> None:
+def test_announcements_tell_that_the_api_is_off(tmp_path: Path, monkeypatch, log: Log) -> None:
     monkeypatch.setattr(vtubestudio, "PORT", free_port())
     ear = free_port()
     with announcing(announcement(8001, active=False), ear):
         sink = VTubeStudio("", FORMAT, folder=tmp_path, announced_at=ear)
         with showing(sink):
-            until("plugin API is switched off", caplog)
+            log.until("plugin API is switched off")
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[1]", b'{"messageType": "x"}', announcement(0)])
@@ -154,7 +140,7 @@ def test_announcements_from_elsewhere_are_passed_over() -> None:
     assert not vtubestudio._is_at("192.0.2.1", "192.0.2.2")
 
 
-def test_something_else_on_that_port(tmp_path: Path, caplog) -> None:
+def test_something_else_on_that_port(tmp_path: Path, log: Log) -> None:
     """A TCP server that hangs up at once."""
     over = threading.Event()
 
@@ -169,12 +155,12 @@ def test_something_else_on_that_port(tmp_path: Path, caplog) -> None:
         thread.start()
         sink = VTubeStudio(f"127.0.0.1:{server.getsockname()[1]}", FORMAT, folder=tmp_path)
         with showing(sink):
-            until("the connection broke", caplog)
+            log.until("the connection broke")
         over.set()
         thread.join()
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path, caplog) -> None:
+def test_a_folder_that_cannot_be_written(tmp_path: Path, log: Log) -> None:
     (tmp_path / "file").write_text("")
     with serving(Studio()) as served:
         sink = VTubeStudio(f"127.0.0.1:{served.port}", FORMAT, folder=tmp_path / "file")
@@ -184,7 +170,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, caplog) -> None:
             served.hang_up()
             assert served.injected.wait(5)
         assert served.studio.asked == 1
-    assert any("will ask again next time" in line for line in lines(caplog))
+    assert any("will ask again next time" in line for line in lines(log))
 
 
 def test_secrets(tmp_path: Path, monkeypatch) -> None:
@@ -202,7 +188,7 @@ def test_secrets(tmp_path: Path, monkeypatch) -> None:
     assert config_folder() == tmp_path / "cantar"
 
 
-def test_spellings(caplog) -> None:
+def test_spellings() -> None:
     assert read_options("").address.port == 8001
     assert read_options("").announced
     assert read_options("studio?only=mouth").announced

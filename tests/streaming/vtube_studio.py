@@ -21,6 +21,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection
 from websockets.sync.server import serve as serve_websocket
 
+from tests.streaming.peers import repeating
+
 FORGET = 1.0  # s after which a parameter that is not sent again goes back to its owner
 MOST = 1_000_000.0
 DEFAULTS = (
@@ -281,17 +283,8 @@ def announcement(port: int, active: bool = True) -> bytes:
 @contextmanager
 def announcing(text: bytes, port: int) -> Iterator[None]:
     """Announce, faster than the real one does."""
-    over = threading.Event()
-
-    def announce() -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mouth:
-            while not over.wait(0.02):
-                mouth.sendto(text, ("127.0.0.1", port))
-
-    thread = threading.Thread(target=announce)
-    thread.start()
-    try:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mouth,
+        repeating(lambda _: mouth.sendto(text, ("127.0.0.1", port)), 0.02),
+    ):
         yield
-    finally:
-        over.set()
-        thread.join()
