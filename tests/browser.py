@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import subprocess
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -29,6 +33,14 @@ SWITCHES = (
 )  # fmt: skip
 KEYS = {"Tab": 9, "Enter": 13, "Escape": 27}
 PATIENCE = 20.0  # s for anything the browser is asked
+LISTENS = re.compile(r"DevTools listening on ws://127\.0\.0\.1:(\d+)/")
+UNTIL = """new Promise((done, failed) => {
+  const look = () => (%s);
+  const clock = setInterval(() => {
+    try { const found = look(); if (found) { clearInterval(clock); done(found); } }
+    catch (error) { clearInterval(clock); failed(error); }
+  }, 10);
+})"""
 
 
 def chromium() -> str:
@@ -45,44 +57,57 @@ class Browser:
     def __init__(self, folder: Path, *switches: str) -> None:
         self.errors: list[str] = []
         self._folder = folder / "browser"
+        self._downloads: list[str] = []  # states: inProgress, completed, canceled
         self._process = subprocess.Popen(
             [chromium(), *SWITCHES, *switches, f"--user-data-dir={self._folder}", "about:blank"],
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self._open = ExitStack()
         try:
             self._socket = self._open.enter_context(connect(self._page(), max_size=None))
         except BaseException:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
             raise
         self._asked = 0
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
     def _page(self) -> str:
-        port = wait_for(self._port, 20)
-        with urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
+        with urlopen(f"http://127.0.0.1:{self._port()}/json/list") as answer:
             pages = [page for page in json.load(answer) if page["type"] == "page"]
         return str(pages[0]["webSocketDebuggerUrl"])
 
-    def _port(self) -> str | None:
-        file = self._folder / "DevToolsActivePort"
-        lines = file.read_text().splitlines() if file.exists() else []
-        return lines[0] if len(lines) > 1 else None
+    def _port(self) -> str:
+        """Where it listens, as it says itself; whatever else it says nobody reads."""
+        said = self._process.stderr
+        assert said is not None
+        found = next(filter(None, map(LISTENS.search, said)), None)
+        assert found is not None, "Chromium ended before it listened"
+        threading.Thread(target=deque, args=(said, 0), daemon=True).start()
+        return found[1]
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One command of the protocol, and its answer."""
+        answer = self._answer(method, PATIENCE, **parameters)
+        assert "error" not in answer, f"{method}: {answer['error']}"
+        return dict(answer["result"])
+
+    def _answer(self, method: str, seconds: float, **parameters: Any) -> dict[str, Any]:
+        """The answer to a command, be it an error. Raises TimeoutError."""
         self._asked += 1
         self._socket.send(json.dumps({"id": self._asked, "method": method, "params": parameters}))
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + seconds
         while True:
-            message = json.loads(self._socket.recv(timeout=max(0.1, until - time.monotonic())))
+            message = self._next(until)
             if message.get("id") == self._asked:
-                assert "error" not in message, f"{method}: {message['error']}"
-                return dict(message["result"])
-            self._note(message)
+                return message
+
+    def _next(self, until: float) -> dict[str, Any]:
+        message = json.loads(self._socket.recv(timeout=max(0.1, until - time.monotonic())))
+        self._note(message)
+        return dict(message)
 
     def _note(self, message: dict[str, Any]) -> None:
         if message.get("method") == "Runtime.exceptionThrown":
@@ -93,6 +118,8 @@ class Browser:
             entry = message["params"]["entry"]
             if entry["level"] == "error":
                 self.errors.append(f"{entry['text']} {entry.get('url', '')}")
+        if message.get("method") == "Browser.downloadProgress":
+            self._downloads.append(message["params"]["state"])
 
     def prepare(self, script: str) -> None:
         """Run this before any script of the pages that are opened from now on."""
@@ -112,8 +139,35 @@ class Browser:
         return answer["result"].get("value")
 
     def until(self, script: str, seconds: float = 15.0) -> Any:
-        """Wait until an expression is true."""
-        return wait_for(lambda: self.run(script), seconds, script)
+        """Wait until an expression is true: the page itself looks, and looks anew when it has
+        become another page meanwhile. The expression's value."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            try:
+                answer = self._answer(
+                    "Runtime.evaluate", left, expression=UNTIL % script,
+                    awaitPromise=True, returnByValue=True, userGesture=True,
+                )  # fmt: skip
+            except TimeoutError:
+                break
+            if "error" in answer:  # its world is gone: the page went elsewhere
+                continue
+            assert "exceptionDetails" not in answer["result"], answer["result"]
+            return answer["result"]["result"].get("value")
+        raise AssertionError(f"not within {seconds} s: {script}")
+
+    def keep_downloads(self, folder: Path) -> None:
+        """Let the page save files there."""
+        self.call(
+            "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder),
+            eventsEnabled=True,
+        )  # fmt: skip
+
+    def downloaded(self, seconds: float = 10.0) -> None:
+        """Wait until a file is saved."""
+        until = time.monotonic() + seconds
+        while "completed" not in self._downloads:
+            self._next(until)
 
     def click(self, selector: str) -> None:
         """Press what `selector` finds, as a finger does: a user's gesture."""
@@ -169,12 +223,12 @@ class Browser:
         self._process.wait()
 
     def close(self) -> None:
-        try:
+        with suppress(WebSocketException, OSError):  # it may have died, or hang: then it is killed
             self.call("Browser.close")
+        try:
             self._process.wait(10)
-        except Exception:  # it is to be gone, whatever it says
-            self._process.kill()
-            self._process.wait()
+        except subprocess.TimeoutExpired:
+            self.kill()
         self._open.close()
 
     def __enter__(self) -> Browser:
@@ -190,7 +244,7 @@ class Browser:
 
 
 def wait_for(ready: Callable[[], Any], seconds: float, what: str = "") -> Any:
-    """Ask until the answer is true."""
+    """Ask until the answer is true: for what has no event of its own to wait on."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if answer := ready():

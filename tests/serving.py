@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -28,15 +29,18 @@ def serving(
 ) -> Iterator[Served]:
     """Serve on a free port of loopback until the block ends."""
     found: list[Served] = []
-    there, over = threading.Event(), threading.Event()
+    there = threading.Event()
+    ends: list[Callable[[], object]] = []
 
     async def serve() -> None:
+        over = asyncio.Event()
+        loop = asyncio.get_running_loop()
         async with opened(config, Address(port=0, token=token), wings) as (server, address):
             await asyncio.wait_for(server.opened.wait(), LOADING_S)
             found.append(Served(address.url, server))
+            ends.append(functools.partial(loop.call_soon_threadsafe, over.set))
             there.set()
-            while not over.is_set():
-                await asyncio.sleep(0.05)
+            await over.wait()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
@@ -44,5 +48,6 @@ def serving(
         assert there.wait(LOADING_S), "the server did not come up"
         yield found[0]
     finally:
-        over.set()
+        for end in ends:
+            end()
         thread.join(30)

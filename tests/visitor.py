@@ -61,14 +61,17 @@ class Visitor:
         self.pictures: list[tuple[float, float, Any]] = []
         self.sounds: list[tuple[float, float, F32]] = []
         self.messages: list[dict[str, Any]] = []
-        self.over = asyncio.Event()
+        self.over = asyncio.Event()  # the show, as the server says
+        self.told = asyncio.Event()  # anything
+        self.hung_up = asyncio.Event()
+        self._came = asyncio.Event()
         self._song = song
         self._tasks: list[asyncio.Task[None]] = []
         servers = [] if turn is None else [turn]
         self.pc = RTCPeerConnection(RTCConfiguration(servers, iceTransportPolicy=policy))
 
-    async def ask(self, **wish: Any) -> tuple[int, dict[str, Any]]:
-        """Offer, and connect if the answer is one; the HTTP status and the answer."""
+    async def offer(self) -> str:
+        """What a page would post: SDP."""
         pc = self.pc
         if self._song is None:
             pc.addTransceiver("audio", direction="recvonly")
@@ -78,14 +81,19 @@ class Visitor:
         self.channel = pc.createDataChannel("show")
         self.channel.on("message", self._told)
         pc.on("track", lambda track: self._tasks.append(asyncio.ensure_future(self._take(track))))
+        pc.on("connectionstatechange", self._changed)
         await pc.setLocalDescription(await pc.createOffer())
-        body = {"type": "offer", "sdp": pc.localDescription.sdp, **wish}
+        return str(pc.localDescription.sdp)
+
+    async def ask(self, **wish: Any) -> tuple[int, dict[str, Any]]:
+        """Offer, and connect if the answer is one; the HTTP status and the answer."""
+        body = {"type": "offer", "sdp": await self.offer(), **wish}
         async with self.web.post("/offer", json=body, ssl=self._ssl) as response:
             answer = await response.json()
             status = response.status
         if status == 201:
             self.session = answer["session"]
-            await pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
+            await self.pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
         return status, answer
 
     async def _take(self, track: MediaStreamTrack) -> None:
@@ -96,15 +104,21 @@ class Visitor:
                 t = float(frame.pts * frame.time_base)
                 if isinstance(frame, av.VideoFrame):
                     self.pictures.append((t, loop.time(), frame if self.keep else None))
+                    self._came.set()
                 else:
                     samples = frame.to_ndarray().reshape(-1, 2).T / np.float32(32768)
                     self.sounds.append((t, loop.time(), samples))
         except MediaStreamError:
             return
 
+    def _changed(self) -> None:
+        if self.pc.connectionState in ("closed", "failed"):
+            self.hung_up.set()
+
     def _told(self, text: str) -> None:
         message = json.loads(text)
         self.messages.append(message)
+        self.told.set()
         if message["type"] == "over":
             self.over.set()
 
@@ -112,7 +126,8 @@ class Visitor:
         """Wait until so many pictures have come."""
         async with asyncio.timeout(seconds):
             while len(self.pictures) < pictures:
-                await asyncio.sleep(0.02)
+                self._came.clear()
+                await self._came.wait()
 
     def ways(self) -> set[str]:
         """The kinds of address from which this peer sends: host, srflx, relay."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from typing import Any
 
 from streaming.webrtc import Peer
@@ -17,15 +18,18 @@ NOWHERE = "a=candidate:1 1 udp 2130706431 127.0.0.1 9 typ host"
 
 class Weather:
     """loss: share of packets lost, each way. jitter: each is late by up to so many seconds.
-    down: nothing gets through. Change them at any time, from any thread."""
+    Change them at any time, from any thread."""
 
     def __init__(self, seed: int = 0) -> None:
         self.loss = 0.0
         self.jitter = 0.0
-        self.down = False
         self.lost = 0
+        self.down = False  # an outage
         self.relays: list[Relay] = []
         self._chance = random.Random(seed)
+        self._went_down = 0.0  # when the first packet was lost to an outage
+        self._outage_s = 0.0
+        self._back = threading.Event()
 
     def over(self, monkeypatch: Any) -> Weather:
         """Let every peer of this process be answered through it."""
@@ -42,8 +46,23 @@ class Weather:
         for relay in self.relays:
             relay.cut = True
 
+    def outage(self, seconds: float) -> None:
+        """Nothing gets through for so long, counted by the packets that try; returns after it."""
+        self._went_down, self._outage_s = 0.0, seconds
+        self._back.clear()
+        self.down = True
+        assert self._back.wait(10 * seconds), "nobody sent anything"
+
+    def _wear_off(self, now: float) -> None:
+        self._went_down = self._went_down or now
+        if now - self._went_down > self._outage_s:
+            self.down = False
+            self._back.set()
+
     def delay(self, relay: Relay) -> float | None:
         """What happens to the next packet: seconds that it takes; None when it is lost."""
+        if self.down:
+            self._wear_off(asyncio.get_running_loop().time())
         if relay.cut or self.down or self._chance.random() < self.loss:
             self.lost += 1
             return None

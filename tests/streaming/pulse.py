@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
+import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class Pulse:
 
     def __init__(self, home: Path) -> None:
         self.home, self.socket = home, home / "native"
-        self.server: subprocess.Popen[bytes] | None = None
+        self.server: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         self.socket.unlink(missing_ok=True)
@@ -36,13 +37,14 @@ class Pulse:
         loads = [word for module in modules for word in ("-L", module)]
         self.server = subprocess.Popen(
             ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no",
-             "--realtime=no", "--high-priority=no", *loads],
-            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+             "--realtime=no", "--high-priority=no", "--log-target=stderr", "--log-level=info",
+             *loads],
+            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        deadline = time.monotonic() + 10
-        while subprocess.run(["pactl", "list", "sources"], capture_output=True).returncode:
-            assert time.monotonic() < deadline, "PulseAudio did not start"
-            time.sleep(0.05)
+        said = self.server.stderr
+        assert said is not None
+        assert any("startup complete" in line for line in said), "PulseAudio did not start"
+        threading.Thread(target=deque, args=(said, 0), daemon=True).start()  # nobody reads the rest
 
     def kill(self) -> None:
         if self.server is not None:

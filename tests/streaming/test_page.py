@@ -14,14 +14,10 @@ import pytest
 
 from engine.signals import F32
 from engine.timeline import SAMPLE_RATE
-from streaming.line import LiveConfig, ShowConfig
-from streaming.webconfig import WebConfig
 from streaming.webrtc import Incoming
-from tests.browser import Browser, chromium, wait_for
-from tests.serving import Served, serving
+from tests.browser import Browser, wait_for
+from tests.serving import Served
 
-PATIENT = LiveConfig(margin_ms=120)  # this machine may be busy
-CONFIG = ShowConfig(live=PATIENT, web=WebConfig(sessions=2, drain_s=0.0))
 PLAYING = "document.getElementById('stage').classList.contains('playing')"
 READY = "document.body?.dataset.ready === 'yes'"
 IDLE = "document.getElementById('state').textContent === 'Ready'"
@@ -59,14 +55,6 @@ WATCH = """(() => {  // every picture shown: the frame then due, its stamp, how 
   };
   video.requestVideoFrameCallback(next);
 })()"""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    """One for all: each test leaves it without a show."""
-    chromium()
-    with serving(CONFIG) as served:
-        yield served
 
 
 @pytest.fixture
@@ -159,7 +147,7 @@ def tone(path: Path, hertz: float, seconds: float = 4.0) -> Path:
 
 def test_a_file_is_sung_and_recorded(page: Browser, tmp_path: Path) -> None:
     """The recording is a film with pictures and sound, as long as the button was pressed."""
-    page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    page.keep_downloads(tmp_path)
     page.call("Page.setInterceptFileChooserDialog", enabled=True)
     page.click("#file")
     page.choose("#picker", tone(tmp_path / "song.wav", 330))
@@ -167,11 +155,11 @@ def test_a_file_is_sung_and_recorded(page: Browser, tmp_path: Path) -> None:
     assert page.run("document.getElementById('state').textContent") == "Singing your song"
     page.click("#record")
     page.until("document.getElementById('record').ariaPressed === 'true'")
-    time.sleep(2)
+    since = page.run("document.getElementById('video').currentTime")
+    page.until(f"document.getElementById('video').currentTime > {since} + 2")
     page.click("#record")
-    (film,) = wait_for(
-        lambda: [*tmp_path.glob("cantar-*.mp4"), *tmp_path.glob("cantar-*.webm")], 10
-    )
+    page.downloaded()
+    (film,) = tmp_path.glob("cantar-*.*")
     with av.open(str(film)) as container:
         kinds = {stream.type: 0 for stream in container.streams}
         for packet in container.demux():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,13 +9,10 @@ import numpy as np
 import pytest
 
 from streaming import sessions
-from streaming.line import LiveConfig, ShowConfig
-from streaming.webconfig import WebConfig
-from tests.browser import Browser, chromium, wait_for
-from tests.serving import Served, serving
+from tests.browser import Browser, wait_for
+from tests.serving import Served
 from tests.weather import Weather
 
-CONFIG = ShowConfig(live=LiveConfig(margin_ms=120), web=WebConfig(sessions=2, drain_s=0.0))
 READY = "document.body?.dataset.ready === 'yes'"
 STATE = "document.getElementById('state').textContent"
 LEAST_FPS = 12  # pictures that must be seen each second, also on a busy machine
@@ -30,14 +26,6 @@ WATCH = """(() => {  // every picture shown: how late it is, ms, but for a const
   };
   video.requestVideoFrameCallback(next);
 })()"""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    """One for all: each test leaves it without a show."""
-    chromium()
-    with serving(CONFIG) as served:
-        yield served
 
 
 @pytest.fixture
@@ -93,9 +81,7 @@ def test_after_an_outage_of_two_seconds_the_show_goes_on_as_before(
 ) -> None:
     before = seen(page, 1)
     (session,) = server.server.sessions.live
-    weather.down = True
-    time.sleep(2)
-    weather.down = False
+    weather.outage(2.0)
     seen(page, 1, within=8)
     after = seen(page, 1)
     assert abs(np.median(after) - np.median(before)) < 250
