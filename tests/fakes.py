@@ -102,6 +102,9 @@ class FakeDrawing:
     def finish(self) -> Picture:
         return self._drawn.popleft()
 
+    def close(self) -> None:
+        pass
+
     def __enter__(self) -> FakeDrawing:
         return self
 

