@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,7 +38,9 @@ SILENCE_S = 30.0  # s that a client may send nothing
 STEP = 48_000  # samples heard at once, so that others get their turn
 FASTEST = 2.0  # times real time that a client is heard at while shows run
 TYPES = {"s16": ("<i2", 2**-15), "f32": ("<f4", 1.0)}
-BAD_DATA, TRY_LATER = 1007, 1013  # WebSocket close codes
+AWAY, BAD_DATA, OUR_FAULT, TRY_LATER = 1001, 1007, 1011, 1013  # WebSocket close codes
+
+log = logging.getLogger("cantar")
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,10 @@ class Motions:
         except ValueError as error:
             await socket.close(code=BAD_DATA, message=str(error).encode()[:120])
         except (TimeoutError, ConnectionError):
-            await socket.close(code=1001)
+            await socket.close(code=AWAY)
+        except Exception:  # a bug, or weights that do not load: HTTP has no say here any more
+            log.exception("a motion client was left")
+            await socket.close(code=OUR_FAULT, message=b"something went wrong here")
 
     async def _serve(self, socket: web.WebSocketResponse, patience: asyncio.Timeout) -> None:
         loop = asyncio.get_running_loop()

@@ -124,7 +124,7 @@ class Address:
 
 
 class Server:
-    """The application. `opened` is set when the first singer is ready."""
+    """The application. `opened` is set when the first singer is ready, or cannot be: `failure`."""
 
     def __init__(
         self, config: ShowConfig, token: str | None = None, wings: Wings | None = None
@@ -136,7 +136,7 @@ class Server:
         self.motions = Motions(config, busy=lambda: len(self.sessions) > 0)
         self.opened = asyncio.Event()
         self.denied = 0
-        self._failure: Exception | None = None
+        self.failure: Exception | None = None
         self._files = {f"/{p.name}": (p.read_bytes(), TYPES[p.suffix]) for p in _web_files()}
         self._portraits: dict[str, bytes] = {}
         self._drawing = asyncio.Lock()
@@ -184,9 +184,8 @@ class Server:
     async def _open(self) -> None:
         try:
             await self.sessions.open()
-        except Exception as error:
-            self._failure = error
-            log.error("no avatar can sing: %s", error)
+        except Exception as error:  # whatever an avatar raises: `_serve` ends with it
+            self.failure = error
         self.opened.set()
 
     # -- every request
@@ -217,7 +216,7 @@ class Server:
             response = _error(error.status, error.reason)
             if "Allow" in error.headers:
                 response.headers["Allow"] = error.headers["Allow"]
-        except Exception:
+        except Exception:  # a bug: its traceback is for the log, not for the network
             log.exception("a request failed")
             response = _error(500, "something went wrong here; the log says what")
         if not response.prepared:
@@ -274,8 +273,8 @@ class Server:
         return web.Response(body=self._portraits[name], content_type="image/png")
 
     async def _healthz(self, request: web.Request) -> web.Response:
-        if self._failure is not None:
-            return _error(500, f"no avatar can sing: {self._failure}")
+        if self.failure is not None:
+            return _error(500, f"no avatar can sing: {self.failure}")
         return web.json_response({"status": "ok"})
 
     async def _readyz(self, request: web.Request) -> web.Response:
@@ -326,8 +325,8 @@ class Server:
                 await self.opened.wait()
         except TimeoutError:
             raise Refused(503, "the avatar is still getting ready", retry_after=5) from None
-        if self._failure is not None:
-            raise Refused(500, f"no avatar can sing: {self._failure}")
+        if self.failure is not None:
+            raise Refused(500, f"no avatar can sing: {self.failure}")
 
     async def _change(self, request: web.Request) -> web.Response:
         self._let_in(request, "offer")
@@ -456,11 +455,16 @@ async def opened(
 
 
 async def _serve(config: ShowConfig, address: Address, say: Callable[[str], None]) -> int:
-    async with opened(config, address) as (_, bound):
+    async with opened(config, address) as (server, bound):
         say(f"Cantar sings at {bound.url} (Ctrl-C ends it)")
         if not bound.on_loopback and not bound.cert:
             log.warning("without --tls-cert, browsers elsewhere give no microphone to this page")
-        return await _until_signal(asyncio.get_running_loop())
+        asked = asyncio.ensure_future(_until_signal(asyncio.get_running_loop()))
+        ready = asyncio.ensure_future(server.opened.wait())
+        await asyncio.wait({asked, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if server.failure is not None:
+            raise server.failure
+        return await asked
 
 
 async def _until_signal(loop: asyncio.AbstractEventLoop) -> int:

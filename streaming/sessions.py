@@ -12,6 +12,7 @@ import gc
 import logging
 import os
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -40,6 +41,7 @@ ENCODE_S = 0.010  # s of a core per frame for pictures and sound on their way, m
 CONNECT_S = 20.0  # a page that has not connected by then is gone
 RESUME_S = 20.0  # how long a show waits for a page whose connection broke
 QUIET_S = 5.0  # without a single packet from a page, it counts as gone; ICE notices after 30
+STOP_S = 10.0  # that a show may take to end
 TIDY_S = 0.2  # after a show's end
 LEVELS_EVERY = 0.1  # s
 REAP_EVERY = 10  # levels
@@ -169,14 +171,20 @@ class Wings:
             extra = self._waiting[: -KEEP or None] if not self._closed else self._waiting
             self._waiting = self._waiting[len(extra) :]
         for leaving in extra:
-            leaving.drawing.close()
+            self.dismiss(leaving)
+
+    @staticmethod
+    def dismiss(cast: Cast) -> None:
+        """Go home."""
+        cast.drawing.close()
 
     def close(self) -> None:
-        self._closed = True
+        """All go home, now and from now on."""
         with self._lock:
+            self._closed = True
             waiting, self._waiting = self._waiting, []
         for cast in waiting:
-            cast.drawing.close()
+            self.dismiss(cast)
 
 
 class Performer:
@@ -284,7 +292,7 @@ class Session:
         except (UserError, WorkerError, DrawingEnded) as error:
             self.failure = str(error)
             log.warning("a show ended: %s", error)
-        except Exception:
+        except Exception:  # a bug: the thread ends here, so this is where the log hears of it
             self.failure = "the show ended unexpectedly"
             log.exception("a show ended")
         finally:
@@ -299,15 +307,16 @@ class Session:
         elif self.alone_since is None and now - self._received_at > QUIET_S:
             self.alone_since = self._received_at
 
-    def stop(self) -> None:
-        """End it and wait until it is over; blocks for at most a few seconds."""
+    def stop(self) -> bool:
+        """End it and wait until it is over, for at most STOP_S; whether it is."""
         self._stopping.set()
         if self.incoming is not None:
             self.incoming.close()  # wakes its reader; any other source is closed by the show
         if self._thread is not None:
-            self._thread.join(10)
+            self._thread.join(STOP_S)
         else:
             self._source.close()
+        return not self.running
 
     def levels(self) -> dict[str, Any]:
         """For the meters, ten times a second."""
@@ -386,7 +395,7 @@ class Sessions:
         self.capacity = config.web.sessions or 1
         self._open_song, self._now = open_song, now
         self._wings = wings or Wings()
-        self._cores = cores or len(os.sched_getaffinity(0))
+        self._cores = cores or _cores()
         self._live: dict[str, Session] = {}
         self._coming = 0  # offers that are being answered
         self._ending: set[asyncio.Task[None]] = set()
@@ -435,6 +444,9 @@ class Sessions:
         finally:
             self._coming -= 1
         self._live[session.id] = session
+        if self.draining:  # since it came
+            await self.end(session.id)
+            self._admit()
         self.counts.offered += 1
         try:
             return session, await self._answer(session, sdp)
@@ -447,8 +459,9 @@ class Sessions:
         session = self._live.get(id)
         if session is None:
             raise Refused(404, "that show is over")
-        if session.peer is not None:
-            await session.peer.close()
+        before, session.peer = session.peer, None
+        if before is not None:
+            await before.close()
         self.counts.resumed += 1
         return session, await self._answer(session, sdp)
 
@@ -461,7 +474,7 @@ class Sessions:
         async with session.changing:
             if session.wished is not wish:  # a newer wish has come while the last one was loading
                 return
-            cast = await self._in_executor(self._wings.take, wish.of(self.config))
+            cast = await self._take(wish)
             over = self._live.get(id) is not session  # it ended while this one was loading
             free = cast if over else session.performer.change(cast)
             await self._in_executor(self._wings.put, free)
@@ -480,12 +493,13 @@ class Sessions:
     async def _leave(self, session: Session) -> None:
         if session.peer is not None:
             await session.peer.close()
-        await self._in_executor(session.stop)
+        over = await self._in_executor(session.stop)
         if session.line is not None:
             self.counts.frames += session.line.stats.frames
             self.counts.skipped += session.line.stats.skipped
         self.counts.failed += session.failure is not None
-        await self._in_executor(self._wings.put, session.performer.cast)
+        free = self._wings.put if over else Wings.dismiss  # who still sings sings for nobody else
+        await self._in_executor(free, session.performer.cast)
         asyncio.get_running_loop().call_later(TIDY_S, _tidy)
 
     def _admit(self) -> None:
@@ -512,7 +526,7 @@ class Sessions:
         else:
             source = await self._in_executor(self._open_song, wish)
         try:
-            cast = await self._in_executor(self._wings.take, wish.of(self.config))
+            cast = await self._take(wish)
         except BaseException:
             source.close()
             raise
@@ -524,6 +538,19 @@ class Sessions:
 
         return Session(cast, source, incoming, outgoing, on_over=over, now=self._now)
 
+    async def _take(self, wish: Wish) -> Cast:
+        """Who sings this wish. Goes back to the wings when nobody waits for it any more."""
+        loading = asyncio.ensure_future(self._in_executor(self._wings.take, wish.of(self.config)))
+        try:
+            return await asyncio.shield(loading)
+        except asyncio.CancelledError:
+            loading.add_done_callback(self._unwanted)
+            raise
+
+    def _unwanted(self, loading: asyncio.Future[Cast]) -> None:
+        if not loading.cancelled() and loading.exception() is None:
+            self._wings.put(loading.result())
+
     async def _answer(self, session: Session, sdp: str) -> str:
         peer = Peer(
             self.config.web,
@@ -533,7 +560,12 @@ class Sessions:
             on_message=functools.partial(self._told, session),
         )
         session.peer = peer
-        return await peer.answer(sdp)
+        answer = await peer.answer(sdp)
+        over = self._live.get(session.id) is not session
+        if over or session.peer is not peer:  # meanwhile
+            await peer.close()
+            raise Refused(404, "that show is over") if over else Refused(409, "another page has it")
+        return answer
 
     def _peer_changed(self, session: Session, peer: Peer) -> None:
         if peer is not session.peer:
@@ -578,9 +610,13 @@ class Sessions:
             for session in self.live:
                 if session.peer is None:
                     continue
-                session.peer.send(session.levels())
-                if count % REAP_EVERY == 0:
-                    await self._examine(session, session.peer)
+                try:
+                    session.peer.send(session.levels())
+                    if count % REAP_EVERY == 0:
+                        await self._examine(session, session.peer)
+                except Exception:  # one bad connection: the others must go on being watched
+                    log.exception("a connection cannot be watched; its show ends")
+                    self._end_soon(session)
 
     async def _examine(self, session: Session, peer: Peer) -> None:
         """Once a second: is the page there, what does its panel show, has the show to end?"""
@@ -612,6 +648,13 @@ def _tidy() -> None:
     """Connections are circles of references with coders in them, megabytes and threads of their
     own; left to itself, Python would keep a dozen. A few milliseconds."""
     gc.collect()
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def measured_capacity(warmth: Warmth, cores: int) -> int:

@@ -488,6 +488,8 @@ def check_offer(sdp: str) -> None:
         sections = SessionDescription.parse(sdp).media
     except Exception as error:  # the parser trips over bad SDP in its own ways
         raise BadOffer(f"the offer is no SDP: {type(error).__name__}: {error}") from None
+    if not any(codec.name.lower() == "opus" for s in sections for codec in s.rtp.codecs):
+        raise BadOffer("the offer must have its sound as Opus")
     names = {section.rtp.muxId for section in sections}
     if len(names) < len(sections) or "" in names:
         raise BadOffer("every section of the offer must have a mid of its own")

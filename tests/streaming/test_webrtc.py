@@ -263,6 +263,7 @@ AUDIO, VIDEO = "m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=video 9 UDP/TLS/RTP/SAVPF 9
         (AUDIO, "one section for sound and one for pictures"),
         (f"{AUDIO}\n{VIDEO}\n{VIDEO}", "one section for sound and one for pictures"),
         ("\n".join([AUDIO, VIDEO] + ["m=application 9 x y"] * 9), "11 sections, more than 5"),
+        (f"{AUDIO}\na=rtpmap:111 PCMU/8000\n{VIDEO}", "its sound as Opus"),
     ],
 )
 def test_an_offer_that_no_page_sends_is_refused(sdp, message):
