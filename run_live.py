@@ -31,8 +31,9 @@ if TYPE_CHECKING:  # nothing heavy is imported before it is needed: --help answe
 
 # What only makes sense at the pace of the clock:
 LIVE_OUTPUTS = ("camera", "preview", "speaker", "vmc", "vts", "ifm")
-RENDERERS_BUILT = ("auto", "head", "puppet")
-RENDERERS_PLANNED = ("neural", "portrait")
+RENDERERS_BUILT = ("auto", "head", "neural", "neural-lite", "puppet")
+RENDERERS_PLANNED = ("portrait",)
+TRAINED = ("neural", "neural-lite")  # renderers that need weights of their own
 COMMANDS = ("doctor", "calibrate")
 INTERRUPTED = 128  # + the number of the signal is the exit code, as in a shell
 TELL_EVERY = 15  # frames between two movements of the progress bar
@@ -57,7 +58,12 @@ OPTIONS = (
     Option("--backing", "FILE", "the accompaniment alone; needs --voice"),
     Option("--output", "WHERE", "where it goes (see below); may be repeated", many=True),
     Option("--avatar", "NAME", "who sings: a name (--list-avatars) or a folder", "avatar"),
-    Option("--renderer", "NAME", "how it is drawn: head, puppet, or auto", "renderer.name"),
+    Option(
+        "--renderer",
+        "NAME",
+        "how it is drawn: head, neural, neural-lite, puppet, or auto",
+        "renderer.name",
+    ),
     Option("--size", "WxH", "size of the pictures in pixels, such as 1280x720"),
     Option("--framing", "face|bust", "how much of the avatar is seen", "renderer.framing"),
     Option("--mirror", None, "as in a mirror", "renderer.mirror"),
@@ -212,7 +218,8 @@ def _config(args: argparse.Namespace) -> ShowConfig:
     identity = load_identity(config.avatar)
     if name not in ("auto", *identity.renderers):
         there = ", ".join(identity.renderers)
-        raise UsageError(f"avatar {identity.name} has no {name}; its renderers are {there}")
+        train = "; to train it: python -m engine.training.renderer" if name in TRAINED else ""
+        raise UsageError(f"avatar {identity.name} has no {name}; its renderers are {there}{train}")
     return config
 
 

@@ -8,7 +8,7 @@ source → hear → motion → draw → picture → sink
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -33,11 +33,11 @@ REALIGN = int(np.lcm(FRAME, HOP))  # 4,800 samples: hops and frames both begin h
 class RendererConfig:
     """How pictures are drawn.
 
-    name: `head`, `puppet`, or `auto`: the first that the identity lists (later: neural, portrait).
+    name: `head`, `puppet`, `neural`, `neural-lite`, or `auto`: the first that the identity lists.
     width, height: pixels.
     framing: `bust` shows the shoulders, `face` fills the picture with the face.
     background: `transparent`, `scene` (the identity's own), or a colour as `#rrggbb`.
-    backend: for renderers that run a network.
+    backend, precision: for renderers that run a network; `auto` is the quickest there is.
     """
 
     name: str = "auto"
@@ -47,6 +47,7 @@ class RendererConfig:
     background: str = "scene"
     mirror: bool = False
     backend: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,11 @@ def open_renderer(config: AvatarConfig) -> Renderer:
         from engine.rendering.puppet import Puppet
 
         return Puppet(identity, config.renderer)
-    raise ValueError(f"renderer {name!r} is not built yet; there are head and puppet")
+    if name in ("neural", "neural-lite"):
+        from engine.rendering.neural.painter import Painter
+
+        return Painter(identity, replace(config.renderer, name=name))
+    raise ValueError(f"renderer {name!r} is not built yet; there are head, neural and puppet")
 
 
 class AvatarState(NamedTuple):

@@ -65,7 +65,12 @@ MISTAKES = [
     (["--input"], "--input: expected one argument"),
     (["--avatar", "lumj"], "did you mean lumi?"),
     (["--renderer", "pupet"], "unknown renderer pupet; did you mean puppet?"),
-    (["--renderer", "neural"], "renderer neural is not built yet"),
+    (
+        ["--avatar", "aria", "--renderer", "neural-lite"],
+        "avatar aria has no neural-lite; its renderers are head; to train it: python -m "
+        "engine.training.renderer",
+    ),
+    (["--renderer", "neurl"], "unknown renderer neurl; did you mean neural?"),
     (
         ["--avatar", "lumi", "--renderer", "head"],
         "avatar lumi has no head; its renderers are puppet",

@@ -11,7 +11,7 @@ from typing import Literal
 from engine.config import ConfigError, read
 
 IDENTITIES = Path(__file__).resolve().parents[1] / "identities"
-RENDERERS = ("head", "neural", "portrait", "puppet")
+RENDERERS = ("head", "neural", "neural-lite", "portrait", "puppet")
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 SMALLEST, LARGEST = 0.3, 3.0  # factors of a PuppetLook
 

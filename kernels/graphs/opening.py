@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 log = logging.getLogger(__name__)
 
+LEAST_LIKENESS = 0.99  # of a quantised network to itself in fp32 (SSIM, where it makes pictures)
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+
 
 class BackendUnavailable(RuntimeError):
     """The runtime cannot be had here. The message says why and what would mend it."""
@@ -68,13 +71,16 @@ class _OpenVino:
             import openvino as ov
         except ImportError as error:
             raise BackendUnavailable(f"openvino: {error}; pip install openvino") from error
-        self.inputs, self.outputs, self.meta = _describe(path)
         core = _openvino_core()
+        able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "fp16" or (precision == "bf16" and "BF16" not in able):
+            raise BackendUnavailable(f"openvino: this processor does not compute in {precision}")
+        self.inputs, self.outputs, self.meta = _describe(path)
         options = {
             "INFERENCE_NUM_THREADS": 1,
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+            "INFERENCE_PRECISION_HINT": {"bf16": "bf16"}.get(precision, "f32"),
         }
         self._compiled = core.compile_model(str(path), "CPU", options)
         self._request = self._compiled.create_infer_request()
@@ -105,9 +111,9 @@ class _OnnxRuntime:
             import onnxruntime as ort
         except ImportError as error:
             raise BackendUnavailable(f"onnxruntime: {error}; pip install onnxruntime") from error
-        if precision != "fp32":
+        if precision not in ("fp32", "int8"):
             raise BackendUnavailable(
-                f"onnxruntime runs these graphs in fp32 only, asked {precision}"
+                f"onnxruntime runs these graphs in fp32 or int8, asked {precision}"
             )
         self.inputs, self.outputs, self.meta = _describe(path)
         options = ort.SessionOptions()
@@ -150,6 +156,8 @@ class _TensorRT(_Eager):
     backend = "tensorrt"
 
     def __init__(self, path: Path, precision: str) -> None:
+        if precision == "int8":
+            raise BackendUnavailable("tensorrt: builds from the exact network, in fp32 or fp16")
         try:
             import torch_tensorrt
         except Exception as error:  # it raises a plain Exception when libnvinfer is missing
@@ -187,15 +195,19 @@ def open_graph(path: Path | str, backend: str = "auto", precision: str = "fp32")
     """Open an exported network.
 
     backend: one of BACKENDS; `auto` tries TensorRT, OpenVINO, ONNX Runtime, eager in that order.
-    precision: fp32, or bf16 where the backend has it.
-    Raises BackendUnavailable with the reason (with every reason, for `auto`), ValueError for an
-    unknown name, FileNotFoundError when there is no such file.
+    precision: fp32, or what the backend has of bf16, fp16 and, for a quantised file, int8.
+    Raises BackendUnavailable with the reason (with every reason, for `auto`), also for a quantised
+    network that lost too much; ValueError for an unknown name, FileNotFoundError when there is no
+    such file.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no network at {path}")
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; there are {', '.join(BACKENDS)}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"unknown precision {precision!r}; there are {', '.join(PRECISIONS)}")
+    _check_quantised(path, precision)
     if backend != "auto":
         return _OPENERS[backend](path, precision)
     reasons = []
@@ -208,6 +220,19 @@ def open_graph(path: Path | str, backend: str = "auto", precision: str = "fp32")
         log.info("%s runs on %s", path.name, graph.backend)
         return graph
     raise BackendUnavailable(f"no backend can run {path.name}: " + "; ".join(reasons))
+
+
+def _check_quantised(path: Path, precision: str) -> None:
+    """Int8 is for networks that were quantised, and that stayed what they were."""
+    quantised = _describe(path)[2].get("quantised")
+    if (quantised is not None) != (precision == "int8"):
+        kind = "exact" if quantised is None else "quantised"
+        raise BackendUnavailable(f"{path.name} is {kind}: it does not run in {precision}")
+    if quantised is not None and quantised["likeness"] < LEAST_LIKENESS:
+        raise BackendUnavailable(
+            f"{path.name} was measured {quantised['likeness']:.4f} like itself in fp32, less than "
+            f"{LEAST_LIKENESS}: take bf16 or fp32"
+        )
 
 
 def load_module(path: Path) -> Any:

@@ -1,0 +1,1 @@
+"""The neural renderer: rasterised guidance through a trained network to the picture."""
