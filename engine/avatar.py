@@ -99,7 +99,13 @@ def open_renderer(config: AvatarConfig) -> Renderer:
         from engine.rendering.neural.painter import Painter
 
         return Painter(identity, replace(config.renderer, name=name))
-    raise ValueError(f"renderer {name!r} is not built yet; there are head, neural and puppet")
+    if name == "portrait":
+        from engine.rendering.portrait import Portrait
+
+        return Portrait(identity, config.renderer)
+    raise ValueError(
+        f"renderer {name!r} is not built yet; there are head, neural, portrait and puppet"
+    )
 
 
 class AvatarState(NamedTuple):

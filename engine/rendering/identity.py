@@ -12,6 +12,7 @@ from engine.config import ConfigError, read
 
 IDENTITIES = Path(__file__).resolve().parents[1] / "identities"
 RENDERERS = ("head", "neural", "neural-lite", "portrait", "puppet")
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")  # that sing by themselves
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 SMALLEST, LARGEST = 0.3, 3.0  # factors of a PuppetLook
 
@@ -127,11 +128,13 @@ def list_identities(root: Path = IDENTITIES) -> list[str]:
 
 
 def load_identity(name_or_path: str | Path) -> Identity:
-    """Load a shipped identity by name, or a user's by the path of its folder.
+    """Load a shipped identity by name, or a user's by the path of its folder or of one picture.
 
     Raises UnknownIdentity when there is none, BadIdentity when its yaml is wrong.
     """
     wanted, names = str(name_or_path), list_identities()
+    if Path(wanted).suffix.lower() in PICTURES and wanted not in names:
+        return _of_picture(Path(wanted).expanduser())
     folder = IDENTITIES / wanted if wanted in names else Path(wanted).expanduser()
     path = folder if folder.name == "identity.yaml" else folder / "identity.yaml"
     if path.is_file():
@@ -141,6 +144,21 @@ def load_identity(name_or_path: str | Path) -> Identity:
     raise UnknownIdentity(
         f"no identity {wanted!r}: neither a shipped name ({', '.join(names)}) "
         f"nor a folder with an identity.yaml{hint}"
+    )
+
+
+def _of_picture(path: Path) -> Identity:
+    """The identity that one picture is: it has a portrait and nothing else."""
+    if not path.is_file():
+        raise UnknownIdentity(f"no picture {str(path)!r}")
+    return Identity(
+        name=path.name,
+        title=path.stem,
+        renderers=["portrait"],
+        origin="a picture of the user's",
+        licence="the user's own",
+        assets={"portrait": path.name},
+        folder=path.parent,
     )
 
 
