@@ -1,38 +1,66 @@
-"""How well the shipped networks sing: `python -m bench.quality SONG.flac …` over songs with truth.
+"""How well the shipped networks sing: `python -m bench.quality SONG.flac … --out bench/QUALITY.md`.
 
 Each song is a 16 kHz flac, voice in channel 0 and accompaniment in channel 1, beside the truth that
-the song maker wrote. Real recordings of a voice alone may be added.
+the song maker wrote; take some that were held out from training. Real recordings may be added: of a
+voice alone (`--voices`), and of songs of which is known where nobody sings (`--recording`).
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
 import soxr
+from rich.progress import track
 
+from bench.separation import Stretches, recording_of
 from bench.sound import read_sound
 from engine.avatar import Avatar, AvatarConfig
-from engine.metrics import mouth
+from engine.metrics import beats, eyes, head, mouth, phones
+from engine.metrics.separation import area_under_curve
 from engine.motion.blendshapes import JAW_OPEN
 from engine.signals import F32, Motion, Sound
-from engine.timeline import FEATURE_RATE, FRAME, SAMPLE_RATE, frames_in
+from engine.timeline import FEATURE_RATE, FRAME, FRAME_RATE, MAX_LOOKAHEAD, SAMPLE_RATE, frames_in
 from engine.training.performer import Performance, perform
 from engine.training.truth import Truth, load_truth
 from engine.training.visemes import TABLE, VOWELS, nucleus, read_ipa
 
 HEADER = """# How well the shipped networks sing
 
-Written by `{command}` over songs of the song maker whose voices, melodies and
-accompaniments were held out from training (columns with every figure), and over recordings of real
-voices that took no part in training (columns with few). Shares and correlations in 0 … 1, lateness
-in frames of 1/30 s. "Explained" is R² of the mouth's shapes against the performer's, over voiced
-frames; "by loudness" is the best that loudness alone can do, fitted to the truth itself.
-
+Written by `python -m bench.quality`, style {style}, lookahead {lookahead}. {songs} made songs of
+{minutes:.0f} minutes, whose voices, melodies and accompaniments were held out from training; the
+truth beside them is acted by the procedural performer. Recordings took no part in training.
+Shares, accuracies and correlations in 0 … 1; lateness in frames of 1/30 s.
 """
+
+Figures = dict[str, float]
+
+
+class Take(NamedTuple):
+    """A made song, how the performer acts it, and what the avatar does as it hears it in four ways:
+    mixed, its stems known, its voice alone, its accompaniment alone."""
+
+    name: str
+    voice: F32  # [n] at 16 kHz
+    truth: Truth
+    acted: Performance
+    mixed: list[Motion]
+    stems: list[Motion]
+    dry: list[Motion]
+    alone: list[Motion]
+
+    @property
+    def levels(self) -> mouth.F64:
+        """Of the voice, dB, per frame. [T]"""
+        return mouth.frame_levels(self.voice, FEATURE_RATE, len(self.mixed))
+
+
+# ---- taking --------------------------------------------------------------------------------------
 
 
 def motions_of(avatar: Avatar, sound: F32, stems: F32 | None = None) -> list[Motion]:
@@ -48,6 +76,38 @@ def motions_of(avatar: Avatar, sound: F32, stems: F32 | None = None) -> list[Mot
 def shapes_of(motions: list[Motion]) -> F32:
     """[T, 52]."""
     return np.stack([motion.blendshapes for motion in motions])
+
+
+def heads_of(motions: list[Motion]) -> F32:
+    """[T, 6]."""
+    return np.stack([motion.head for motion in motions])
+
+
+def stems_of(path: Path) -> F32:
+    """A made song's voice and accompaniment at 48 kHz, [2, n]. Raises ValueError for others."""
+    both, rate = soundfile.read(path, dtype="float32")
+    if rate != FEATURE_RATE or both.shape[1:] != (2,):
+        raise ValueError(f"{path}: expected 16 kHz and two channels, got {rate} Hz, {both.shape}")
+    return np.stack([soxr.resample(side, rate, SAMPLE_RATE) for side in both.T])
+
+
+def take(avatar: Avatar, path: Path) -> Take:
+    """Let the avatar hear one song in every way."""
+    stems, truth = stems_of(path), load_truth(path.with_suffix(".json"))
+    voice = soundfile.read(path, dtype="float32")[0][:, 0].copy()
+    return Take(
+        path.stem,
+        voice,
+        truth,
+        perform(truth, voice, avatar.config.style, np.random.default_rng(0)),
+        motions_of(avatar, stems.sum(0, keepdims=True)),
+        motions_of(avatar, stems.sum(0, keepdims=True), stems),
+        motions_of(avatar, stems[:1]),
+        motions_of(avatar, stems[1:]),
+    )
+
+
+# ---- one song ------------------------------------------------------------------------------------
 
 
 def mouth_class(label: str) -> str:
@@ -78,68 +138,127 @@ def phone_rows(truth: Truth, kinds: set[str], frames: int) -> np.ndarray:
     return np.array(rows, int)
 
 
-def song_scores(avatar: Avatar, path: Path) -> dict[str, float]:
-    """Every figure for one song, heard mixed, dry and without its voice."""
-    both, rate = soundfile.read(path, dtype="float32")
-    if rate != FEATURE_RATE or both.shape[1] != 2:
-        raise ValueError(f"{path}: expected 16 kHz and two channels, got {rate} Hz, {both.shape}")
-    voice, backing = (soxr.resample(side, rate, SAMPLE_RATE)[None] for side in both.T)
-    truth = load_truth(path.with_suffix(".json"))
-    acted = perform(truth, both[:, 0].copy(), avatar.config.style, np.random.default_rng(0))
-    moved = motions_of(avatar, voice + backing)
-    mixed = shapes_of(moved)
-    dry = shapes_of(motions_of(avatar, voice))
-    alone = shapes_of(motions_of(avatar, backing))
-    return {
-        "shut on accompaniment": mouth.shut_share(alone),
-        "mixed: head speed over acted, vigour 1": head_speed(moved, acted) / avatar.config.vigour,
-        **_voice_scores("dry", dry, both[:, 0], acted, truth),
-        **_voice_scores("mixed", mixed, both[:, 0], acted, truth),
-    }
+def song_scores(song: Take, vigour: float = 1.0) -> Figures:
+    """Every figure for one song, heard mixed, with its stems known, dry and without its voice."""
+    heard = {"mixed": song.mixed, "stems known": song.stems, "dry": song.dry}
+    scores = {"shut on accompaniment": mouth.shut_share(shapes_of(song.alone))}
+    for name, motions in heard.items():
+        found = _voice_scores(song, shapes_of(motions))
+        scores |= {f"{name}: {figure}": value for figure, value in found.items()}
+    return scores | _head_and_eyes(song, vigour)
 
 
-def head_speed(motions: list[Motion], acted: Performance) -> float:
-    """Mean speed of the head's three angles over the performer's."""
-    made = np.stack([motion.head[:3] for motion in motions])
-    return float(
-        np.abs(np.diff(made, axis=0)).mean() / np.abs(np.diff(acted.head[:, :3], axis=0)).mean()
-    )
-
-
-def _voice_scores(
-    name: str, shapes: F32, voice: F32, acted: Performance, truth: Truth
-) -> dict[str, float]:
-    frames = min(len(shapes), len(acted.blendshapes))
-    shapes, target = shapes[:frames], acted.blendshapes[:frames]
-    levels = mouth.frame_levels(voice, FEATURE_RATE, frames)
+def _voice_scores(song: Take, shapes: F32) -> Figures:
+    frames = min(len(shapes), len(song.acted.blendshapes))
+    shapes, target = shapes[:frames], song.acted.blendshapes[:frames]
+    levels = song.levels[:frames]
     voiced = mouth.voiced_frames(levels)
+    away = mouth.away_from_voice(voiced)
     guess = mouth.loudness_mouth(levels, target, voiced)
     return {
-        f"{name}: open when voiced": mouth.open_share(shapes, voiced),
-        f"{name}: jaw follows loudness": mouth.loudness_correlation(shapes, levels),
-        f"{name}: late against acting": mouth.lateness(shapes[:, JAW_OPEN], target[:, JAW_OPEN]),
-        f"{name}: mouth explained": mouth.explained(shapes, target, voiced),
-        f"{name}: explained by loudness": mouth.explained(guess, target, voiced),
-        **_phone_scores(name, shapes, truth),
+        "open when voiced": mouth.open_share(shapes, voiced),
+        "shut away from the voice": mouth.shut_share(shapes[away]) if away.any() else np.nan,
+        "jaw tells singing, AUC": mouth.jaw_auc(shapes, voiced) if not voiced.all() else np.nan,
+        "jaw follows loudness": mouth.loudness_correlation(shapes, levels),
+        "late against acting": mouth.lateness(shapes[:, JAW_OPEN], target[:, JAW_OPEN]),
+        "mouth explained": mouth.explained(shapes, target, voiced),
+        "explained by loudness": mouth.explained(guess, target, voiced),
+        **_phone_scores(shapes, song.truth),
     }
 
 
-def _phone_scores(name: str, shapes: F32, truth: Truth) -> dict[str, float]:
+def _phone_scores(shapes: F32, truth: Truth) -> Figures:
     def mean(channels: tuple[int, ...], kinds: set[str]) -> float:
         rows = phone_rows(truth, kinds, len(shapes))
         return float(shapes[rows][:, channels].mean()) if len(rows) else float("nan")
 
     return {
-        f"{name}: press on m b p": mean(mouth.PRESS, {"press"}),
-        f"{name}: press on vowels": mean(mouth.PRESS, {"open", "round", "spread"}),
-        f"{name}: round on u o": mean(mouth.ROUND, {"round"}),
-        f"{name}: round on i e": mean(mouth.ROUND, {"spread"}),
-        f"{name}: spread on i e": mean(mouth.SPREAD, {"spread"}),
-        f"{name}: spread on u o": mean(mouth.SPREAD, {"round"}),
+        "press on m b p": mean(mouth.PRESS, {"press"}),
+        "press on vowels": mean(mouth.PRESS, {"open", "round", "spread"}),
+        "round on u o": mean(mouth.ROUND, {"round"}),
+        "round on i e": mean(mouth.ROUND, {"spread"}),
+        "spread on i e": mean(mouth.SPREAD, {"spread"}),
+        "spread on u o": mean(mouth.SPREAD, {"round"}),
     }
 
 
-def real_voice_scores(avatar: Avatar, path: Path) -> dict[str, float]:
+def _head_and_eyes(song: Take, vigour: float) -> Figures:
+    """Of the mixed song. The head's speed is compared at vigour 1, the performer's own."""
+    made = heads_of(song.mixed)[: len(song.acted.head)] / vigour
+    acted = song.acted.head[: len(made)]
+    closure = np.array([motion.closure for motion in song.mixed])
+    long = eyes.closing_durations(closure) > eyes.LONG
+    yaw, pitch, roll = np.degrees(np.abs(made[:, :3] * vigour).max(0))
+    made_speed, acted_speed = head.speed(made[:, :3]).mean(), head.speed(acted[:, :3]).mean()
+    return {
+        "head: speed over acted": float(made_speed / acted_speed),
+        "head: CCA of speed": head.speed_cca(made, acted),
+        "head: Rough": head.rough(made[:, :3]),
+        "head: Rough, acted": head.rough(acted[:, :3]),
+        "head: largest yaw, °": float(yaw),
+        "head: largest pitch, °": float(pitch),
+        "head: largest roll, °": float(roll),
+        "eyes: blinks/s": eyes.blink_rate(closure),
+        "eyes: blink, s": eyes.blink_duration(closure),
+        "eyes: long closings/min": float(long.sum() * 60 * FRAME_RATE / len(closure)),
+    }  # fmt: skip
+
+
+# ---- all songs -----------------------------------------------------------------------------------
+
+
+def probe_scores(songs: Sequence[Take]) -> Figures:
+    """Can m b p, f v, u o, i e, a be told apart? By a linear probe on the 52 shapes, on songs that
+    it was not fitted to; by the voice's loudness alone in the last row. Chance is 0.2."""
+    ways = {
+        "acted (what can be told)": [song.acted.blendshapes for song in songs],
+        "stems known": [shapes_of(song.stems) for song in songs],
+        "mixed": [shapes_of(song.mixed) for song in songs],
+        "loudness alone": [song.levels[:, None].astype(np.float32) for song in songs],
+    }
+    return {
+        name: phones.probe_accuracy(
+            phones.join(
+                phones.phone_examples(shapes, song.truth.phones, number)
+                for number, (shapes, song) in enumerate(zip(tracks, songs, strict=True))
+            )
+        )
+        for name, tracks in ways.items()
+    }
+
+
+def beat_scores(songs: Sequence[Take]) -> Figures:
+    """Is each head nearer to its own song's beats than to the other songs'? (permutation test)"""
+    found = beats.against_shuffled(
+        [
+            beats.Take(
+                beats.motion_beats(heads_of(song.mixed)),
+                beats.audio_beats(song.truth.beats),
+                len(song.mixed),
+            )
+            for song in songs
+        ]
+    )
+    return {"Beat Align": found.score, "with other songs": found.shuffled, "p": found.p}
+
+
+def lookahead_scores(config: AvatarConfig, paths: Sequence[Path]) -> dict[str, Figures]:
+    """A few figures of mixed songs for each lookahead, means over songs."""
+    rows = {}
+    for lookahead in track(range(MAX_LOOKAHEAD + 1), "lookahead"):
+        avatar = Avatar(replace(config, lookahead=lookahead))
+        found = [song_scores(take(avatar, path), config.vigour) for path in paths]
+        rows[str(lookahead)] = {
+            figure: float(np.nanmean([scores[f"mixed: {figure}"] for scores in found]))
+            for figure in ("late against acting", "mouth explained", "open when voiced")
+        }
+    return rows
+
+
+# ---- recordings ----------------------------------------------------------------------------------
+
+
+def real_voice_scores(avatar: Avatar, path: Path) -> Figures:
     """A recording of a voice alone, without truth: is the mouth open, does it follow loudness?"""
     sound = read_sound(str(path))
     shapes = shapes_of(motions_of(avatar, sound))
@@ -147,44 +266,99 @@ def real_voice_scores(avatar: Avatar, path: Path) -> dict[str, float]:
     voiced = mouth.voiced_frames(levels)
     floor = np.maximum(levels, np.percentile(levels, 95) - 40)
     return {
-        "dry: open when voiced": mouth.open_share(shapes, voiced),
-        "dry: jaw follows loudness": mouth.loudness_correlation(shapes, levels),
-        "dry: late against loudness": mouth.lateness(shapes[:, JAW_OPEN], floor),
+        "open when voiced": mouth.open_share(shapes, voiced),
+        "jaw follows loudness": mouth.loudness_correlation(shapes, levels),
+        "late against loudness": mouth.lateness(shapes[:, JAW_OPEN], floor),
     }
 
 
-def markdown(rows: dict[str, dict[str, float]]) -> str:
-    """A table: one line per figure, one column per song, and their mean."""
+def real_song_scores(avatar: Avatar, path: str, unsung: Stretches) -> Figures:
+    """A recorded song: is the mouth shut where nobody sings? What is sung holds rests, too."""
+    sound = read_sound(path)
+    shapes = shapes_of(motions_of(avatar, sound))
+    seconds = np.arange(len(shapes)) / FRAME_RATE
+    away = mouth.AWAY
+    silent = np.any([(seconds >= a + away) & (seconds < b - away) for a, b in unsung], axis=0)
+    sung = ~np.any([(seconds >= a) & (seconds < b) for a, b in unsung], axis=0)
+    levels = mouth.frame_levels(sound.mean(axis=0), SAMPLE_RATE, len(shapes))
+    known = silent | sung
+    return {
+        "shut where nobody sings": mouth.shut_share(shapes[silent]),
+        "open elsewhere": mouth.open_share(shapes, sung),
+        "jaw tells singing, AUC": mouth.jaw_auc(shapes[known], sung[known]),
+        "loudness tells singing, AUC": area_under_curve(levels[known], sung[known]),
+    }
+
+
+# ---- report --------------------------------------------------------------------------------------
+
+
+def markdown(rows: dict[str, Figures], across: bool = False) -> str:
+    """A table: a line per figure with mean, worst two ends, or with a column per row (`across`)."""
     figures = list(dict.fromkeys(figure for row in rows.values() for figure in row))
-    lines = [f"| figure | {' | '.join(rows)} | mean |", "|---" * (len(rows) + 2) + "|"]
+    columns = list(rows) if across else ["mean", "least", "most"]
+    lines = [f"| figure | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for figure in figures:
-        values = [row.get(figure, float("nan")) for row in rows.values()]
-        cells = ["–" if np.isnan(value) else f"{value:.2f}" for value in values]
-        lines.append(f"| {figure} | {' | '.join(cells)} | {np.nanmean(values):.2f} |")
+        values = np.array([row.get(figure, np.nan) for row in rows.values()])
+        shown = values if across else (np.nanmean(values), np.nanmin(values), np.nanmax(values))
+        cells = ["–" if np.isnan(value) else f"{value:.3g}" for value in shown]
+        lines.append(f"| {figure} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def report(config: AvatarConfig, args: argparse.Namespace) -> str:
+    """Every table that the arguments ask for, as Markdown."""
+    avatar = Avatar(config)
+    songs = [take(avatar, path) for path in track(args.songs, "songs")]
+    minutes = sum(len(song.mixed) for song in songs) / FRAME_RATE / 60
+    parts = [
+        HEADER.format(
+            style=config.style, lookahead=config.lookahead, songs=len(songs), minutes=minutes
+        )
+    ]
+    if songs:
+        scores = {song.name: song_scores(song, config.vigour) for song in songs}
+        parts += ["## Made songs", markdown(scores)]
+    if len(songs) > 1:
+        parts += ["## Phones on the lips", _about(probe_scores)]
+        parts += [markdown({"balanced accuracy": probe_scores(songs)}, across=True)]
+        parts += ["## The head and the beat", _about(beat_scores)]
+        parts += [markdown({"mixed songs": beat_scores(songs)}, across=True)]
+    if args.lookahead_songs:
+        found = lookahead_scores(config, args.songs[: args.lookahead_songs])
+        parts += ["## Lookahead, in frames", markdown(found, across=True)]
+    if args.voices:
+        voices = {path.stem: real_voice_scores(avatar, path) for path in args.voices}
+        parts += ["## Real voices", markdown(voices, across=True)]
+    if args.recording:
+        path, unsung = args.recording
+        scores = {Path(path).stem: real_song_scores(avatar, path, unsung)}
+        parts += ["## A real song", markdown(scores, across=True)]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _about(part: object) -> str:
+    """A function's docstring as running text."""
+    return " ".join((part.__doc__ or "").split())
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument(
-        "songs", nargs="*", type=Path, help="made songs, with their truth beside them"
-    )
-    parser.add_argument(
-        "--voices", nargs="*", type=Path, default=[], help="recordings of a voice alone"
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("songs", nargs="*", type=Path, help="made songs, truth beside them")
+    parser.add_argument("--voices", nargs="*", type=Path, default=[], help="real voices alone")
+    parser.add_argument("--recording", type=recording_of, metavar="FILE=0-10.7,…")
     parser.add_argument("--style", type=int, default=2)
     parser.add_argument("--lookahead", type=int, default=2)
-    parser.add_argument("--out", type=Path, help="write the table as Markdown, too")
+    parser.add_argument(
+        "--lookahead-songs", type=int, default=0, metavar="N", help="try 0…6 on the first N songs"
+    )
+    parser.add_argument("--out", type=Path, help="write the tables as Markdown, too")
     args = parser.parse_args()
-    avatar = Avatar(replace(AvatarConfig(), style=args.style, lookahead=args.lookahead))
-    rows = {path.stem: song_scores(avatar, path) for path in args.songs}
-    rows |= {path.stem: real_voice_scores(avatar, path) for path in args.voices}
-    table = markdown(rows)
-    print(table)
+    text = report(replace(AvatarConfig(), style=args.style, lookahead=args.lookahead), args)
+    print(text)
     if args.out:
-        command = f"python -m bench.quality --style {args.style} --lookahead {args.lookahead} …"
-        args.out.write_text(HEADER.format(command=command) + table + "\n", encoding="utf-8")
+        args.out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def _mono(path: str) -> F32:
     return sound
 
 
-def _recording(text: str) -> tuple[str, Stretches]:
+def recording_of(text: str) -> tuple[str, Stretches]:
     """`FILE=0-10.7,17.5-21.5` → the file and its unsung stretches."""
     path, _, stretches = text.rpartition("=")
     try:
@@ -121,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("songs", nargs="*", type=Path)
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--recording", type=_recording, metavar="FILE=0-10.7,…")
+    parser.add_argument("--recording", type=recording_of, metavar="FILE=0-10.7,…")
     parser.add_argument("--voices", nargs="*", default=[], help="real voices alone")
     args = parser.parse_args()
     separator = Separator(args.weights or shipped("separator.onnx"))

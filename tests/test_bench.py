@@ -7,7 +7,7 @@ import argparse
 import numpy as np
 import pytest
 
-from bench.separation import _recording, laid_over, recording_scores
+from bench.separation import laid_over, recording_of, recording_scores
 from engine.hearing.separator import Separator
 from engine.timeline import FEATURE_RATE
 from engine.weights import shipped
@@ -43,5 +43,5 @@ def test_a_voice_is_laid_over_the_longest_stretch_as_loud_as_it() -> None:
 @pytest.mark.parametrize("text", ["song.ogg", "song.ogg=", "song.ogg=3-2", "song.ogg=a-b", "=0-1"])
 def test_a_recording_without_stretches_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="seconds where nobody sings"):
-        _recording(text)
-    assert _recording("a=b.ogg=0-1.5,2-3") == ("a=b.ogg", [(0, 1.5), (2, 3)])
+        recording_of(text)
+    assert recording_of("a=b.ogg=0-1.5,2-3") == ("a=b.ogg", [(0, 1.5), (2, 3)])
