@@ -8,128 +8,154 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.raster import NOTHING, OFFSETS, SAMPLES, STRAND
+from kernels.raster import NOTHING, OFFSETS, SAMPLES, STRAND, strand_read
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
+Real = np.float32
 
 EACH = np.float32(1.0 / SAMPLES)
 SAME_DEPTH = np.float32(0.003)  # 1/m: samples of a pixel closer than this share their colour
 
 
-@njit(cache=True, nogil=True, fastmath=True)
-def resolve(
-    picture: F32,
-    triangles: I32,
-    corners: F32,
-    parts: U8,
-    diffuse: F32,
-    specular: F32,
-    texture: U8,
-    tone: U8,
-    nearest: F32,
-    seen: I32,
-    out: F32,
-) -> None:
-    """Colour of every pixel from its samples, premultiplied, [H, W, 4] on 0 … 255.
+class Scene(NamedTuple):
+    """What samples may see, lit.
 
-    corners: [T, 3, 2] texture coordinates in texels. parts: [T]; samples of one part at about one
-    depth share their colour. diffuse, specular: [V, 3] linear light. texture: [h, w, 5] square
+    picture: [V, 3] as for `cover`. triangles: [T, 3]. corners: [T, 3, 2] texture coordinates in
+    texels. parts: [T]; samples of one part at about one depth share their colour. diffuse,
+    specular: [V, 3] linear light. strands: [R, K, 3] colours on 0 … 255. texture: [h, w, 5] square
     roots of albedo, openness, gloss. tone: [n] from the square root of linear light, n for 4.0.
     """
-    height, width = out.shape[0], out.shape[1]
-    tall, wide = texture.shape[0], texture.shape[1]
-    steps = tone.shape[0] - 1
-    scale = np.float32(steps / 2.0)
-    byte = np.float32(1.0 / 255.0)
-    for y in range(height):
-        for x in range(width):
-            red = green = blue = alpha = np.float32(0.0)
-            had = -1
-            had_near = np.float32(0.0)
-            r = g = b = np.float32(0.0)
+
+    picture: F32
+    triangles: I32
+    corners: F32
+    parts: U8
+    diffuse: F32
+    specular: F32
+    strands: F32
+    texture: U8
+    tone: U8
+
+
+# What runs for every sample takes numbers only: arrays that are handed on are counted each time.
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _shares(
+    ax: Real,
+    ay: Real,
+    bx: Real,
+    by: Real,
+    cx: Real,
+    cy: Real,
+    x: int,
+    row: int,
+) -> tuple[Real, Real, Real]:
+    """How much of each corner of a triangle there is at one sample."""
+    bx, by, cx, cy = bx - ax, by - ay, cx - ax, cy - ay
+    px = np.float32(x) + OFFSETS[row % SAMPLES] - ax
+    py = (np.float32(row) + np.float32(0.5)) * EACH - ay
+    inverse = np.float32(1.0) / (bx * cy - cx * by)
+    wb, wc = (px * cy - cx * py) * inverse, (bx * py - px * by) * inverse
+    return np.float32(1.0) - wb - wc, wb, wc
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _step(light: Real, steps: int) -> int:
+    """Where a film of so many steps has a linear light."""
+    root = np.sqrt(np.maximum(light, np.float32(0.0)))
+    return min(int(root * np.float32(0.5) * np.float32(steps)), steps)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def resolve(scene: Scene, nearest: F32, seen: I32, out: F32) -> None:
+    """Colour of every pixel from its samples, premultiplied, [H, W, 4] on 0 … 255."""
+    picture, triangles, corners, parts, diffuse, specular, strands, texture, tone = scene
+    tall, wide, steps = texture.shape[0], texture.shape[1], tone.shape[0] - 1
+    pieces, zero, most = strands.shape[1] - 1, np.float32(0.0), np.float32(255.0)
+    byte, two = np.float32(1.0 / 255.0), np.float32(2.0)
+    out[:] = zero
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            some = NOTHING
+            for s in range(SAMPLES):
+                some &= seen[SAMPLES * y + s, x]
+            if some == NOTHING:
+                continue
+            had, had_near, alpha = -1, zero, zero
+            r = g = b = red = green = blue = zero
             for s in range(SAMPLES):
                 row = SAMPLES * y + s
-                t = seen[row, x]
+                t, near = seen[row, x], nearest[row, x]
                 if t == NOTHING:
                     continue
-                alpha += np.float32(1.0)
+                alpha += EACH
                 if t <= STRAND:
-                    ink = STRAND - t
-                    red += np.float32(ink & 255)
-                    green += np.float32((ink >> 8) & 255)
-                    blue += np.float32(ink >> 16)
-                    continue
-                near = nearest[row, x]
-                if parts[t] != had or abs(near - had_near) > SAME_DEPTH:
+                    had = -1
+                    piece, along, bright = strand_read(t)
+                    i, j = piece // pieces, piece % pieces
+                    far, along = along * bright, (np.float32(1.0) - along) * bright
+                    r = min(along * strands[i, j, 0] + far * strands[i, j + 1, 0], most)
+                    g = min(along * strands[i, j, 1] + far * strands[i, j + 1, 1], most)
+                    b = min(along * strands[i, j, 2] + far * strands[i, j + 1, 2], most)
+                elif parts[t] != had or abs(near - had_near) > SAME_DEPTH:
                     had, had_near = parts[t], near
                     i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-                    ax, ay = picture[i, 0], picture[i, 1]
-                    bx, by = picture[j, 0] - ax, picture[j, 1] - ay
-                    cx, cy = picture[k, 0] - ax, picture[k, 1] - ay
-                    px = np.float32(x) + OFFSETS[s] - ax
-                    py = (np.float32(row) + np.float32(0.5)) * EACH - ay
-                    inverse = np.float32(1.0) / (bx * cy - cx * by)
-                    wb = (px * cy - cx * py) * inverse
-                    wc = (bx * py - px * by) * inverse
-                    wa = np.float32(1.0) - wb - wc
+                    wa, wb, wc = _shares(
+                        picture[i, 0], picture[i, 1], picture[j, 0], picture[j, 1],
+                        picture[k, 0], picture[k, 1], x, row,
+                    )  # fmt: skip
                     u = wa * corners[t, 0, 0] + wb * corners[t, 1, 0] + wc * corners[t, 2, 0]
                     v = wa * corners[t, 0, 1] + wb * corners[t, 1, 1] + wc * corners[t, 2, 1]
-                    u0 = min(max(int(u), 0), wide - 2)
-                    v0 = min(max(int(v), 0), tall - 2)
+                    u0, v0 = min(max(int(u), 0), wide - 2), min(max(int(v), 0), tall - 2)
                     fu, fv = u - np.float32(u0), v - np.float32(v0)
-                    ka = (np.float32(1.0) - fu) * (np.float32(1.0) - fv) * byte
-                    kb, kc = fu * (np.float32(1.0) - fv) * byte, (np.float32(1.0) - fu) * fv * byte
                     kd = fu * fv * byte
+                    kb, kc = fu * byte - kd, fv * byte - kd
+                    ka = byte - kb - kc - kd
                     ta, tb = texture[v0, u0], texture[v0, u0 + 1]
                     tc, td = texture[v0 + 1, u0], texture[v0 + 1, u0 + 1]
                     open_ = byte * ta[3]  # these two are smooth enough to be taken as they lie
-                    gloss = byte * ta[4] * np.float32(2.0) * open_
+                    gloss = byte * ta[4] * two
+                    wa, wb, wc = wa * open_, wb * open_, wc * open_
                     al = ka * ta[0] + kb * tb[0] + kc * tc[0] + kd * td[0]
                     d = wa * diffuse[i, 0] + wb * diffuse[j, 0] + wc * diffuse[k, 0]
                     h = wa * specular[i, 0] + wb * specular[j, 0] + wc * specular[k, 0]
-                    light = np.sqrt(max(al * al * d * open_ + h * gloss, np.float32(0.0)))
-                    r = np.float32(tone[min(int(light * scale), steps)])
+                    r = np.float32(tone[_step(al * al * d + gloss * h, steps)])
                     al = ka * ta[1] + kb * tb[1] + kc * tc[1] + kd * td[1]
                     d = wa * diffuse[i, 1] + wb * diffuse[j, 1] + wc * diffuse[k, 1]
                     h = wa * specular[i, 1] + wb * specular[j, 1] + wc * specular[k, 1]
-                    light = np.sqrt(max(al * al * d * open_ + h * gloss, np.float32(0.0)))
-                    g = np.float32(tone[min(int(light * scale), steps)])
+                    g = np.float32(tone[_step(al * al * d + gloss * h, steps)])
                     al = ka * ta[2] + kb * tb[2] + kc * tc[2] + kd * td[2]
                     d = wa * diffuse[i, 2] + wb * diffuse[j, 2] + wc * diffuse[k, 2]
                     h = wa * specular[i, 2] + wb * specular[j, 2] + wc * specular[k, 2]
-                    light = np.sqrt(max(al * al * d * open_ + h * gloss, np.float32(0.0)))
-                    b = np.float32(tone[min(int(light * scale), steps)])
-                red += r
-                green += g
-                blue += b
-            out[y, x, 0], out[y, x, 1] = red * EACH, green * EACH
-            out[y, x, 2], out[y, x, 3] = blue * EACH, alpha * (np.float32(255.0) * EACH)
+                    b = np.float32(tone[_step(al * al * d + gloss * h, steps)])
+                red += EACH * r
+                green += EACH * g
+                blue += EACH * b
+            out[y, x, 0], out[y, x, 1], out[y, x, 2] = red, green, blue
+            out[y, x, 3] = most * alpha
 
 
 @njit(cache=True, nogil=True, fastmath=True)
 def survey(
-    picture: F32,
-    triangles: I32,
-    normals: F32,
-    nearest: F32,
-    seen: I32,
-    depth: F32,
-    facing: F32,
-    mask: F32,
-) -> None:
+    picture: F32, triangles: I32, normals: F32, strands: F32, nearest: F32, seen: I32,
+    depth: F32, facing: F32, mask: F32,
+) -> None:  # fmt: skip
     """What lies at every pixel: distance, direction, and how much of it is covered.
 
-    picture: [V, 3] as for `cover`. normals: [V, 3]. depth: [H, W] metres to the nearest sample's
-    surface, 0 where there is none. facing: [H, W, 3] its unit normal, zero on strands and where
-    nothing is. mask: [H, W] in 0 … 1.
+    picture: [V, 3] as for `cover`. normals: [V, 3]. strands: [R, K, 3] normals of ribbons. depth:
+    [H, W] metres to the nearest sample's surface, 0 where there is none. facing: [H, W, 3] its unit
+    normal, zero where nothing is. mask: [H, W] in 0 … 1.
     """
+    pieces = strands.shape[1] - 1
     for y in range(depth.shape[0]):
         for x in range(depth.shape[1]):
             count, best = 0, SAMPLES * y
@@ -142,23 +168,26 @@ def survey(
             depth[y, x] = np.float32(1.0) / nearest[best, x] if count else np.float32(0.0)
             facing[y, x, 0] = facing[y, x, 1] = facing[y, x, 2] = np.float32(0.0)
             t = seen[best, x]
-            if t < 0:
+            if t == NOTHING:
                 continue
-            i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-            ax, ay = picture[i, 0], picture[i, 1]
-            bx, by = picture[j, 0] - ax, picture[j, 1] - ay
-            cx, cy = picture[k, 0] - ax, picture[k, 1] - ay
-            px = np.float32(x) + OFFSETS[best % SAMPLES] - ax
-            py = (np.float32(best) + np.float32(0.5)) * EACH - ay
-            inverse = np.float32(1.0) / (bx * cy - cx * by)
-            wb = (px * cy - cx * py) * inverse
-            wc = (bx * py - px * by) * inverse
             square = np.float32(1e-12)
-            for n in range(3):
-                value = normals[i, n] * (np.float32(1.0) - wb - wc)
-                value += normals[j, n] * wb + normals[k, n] * wc
-                facing[y, x, n] = value
-                square += value * value
+            if t <= STRAND:
+                piece, along, _ = strand_read(t)
+                i, j = piece // pieces, piece % pieces
+                for n in range(3):
+                    value = strands[i, j, n] + along * (strands[i, j + 1, n] - strands[i, j, n])
+                    facing[y, x, n] = value
+                    square += value * value
+            else:
+                i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                wa, wb, wc = _shares(
+                    picture[i, 0], picture[i, 1], picture[j, 0], picture[j, 1],
+                    picture[k, 0], picture[k, 1], x, best,
+                )  # fmt: skip
+                for n in range(3):
+                    value = wa * normals[i, n] + wb * normals[j, n] + wc * normals[k, n]
+                    facing[y, x, n] = value
+                    square += value * value
             for n in range(3):
                 facing[y, x, n] /= np.sqrt(square)
 
@@ -166,12 +195,9 @@ def survey(
 @njit(cache=True, nogil=True, fastmath=True)
 def develop(light: F32, tone: U8) -> None:
     """Turn linear light [V, 3] into values 0 … 255, in place; tone: as for `resolve`."""
-    steps = tone.shape[0] - 1
-    scale, zero = np.float32(steps / 2.0), np.float32(0.0)
     for v in range(light.shape[0]):
         for k in range(3):
-            step = int(np.sqrt(max(light[v, k], zero)) * scale)
-            light[v, k] = np.float32(tone[min(step, steps)])
+            light[v, k] = np.float32(tone[_step(light[v, k], tone.shape[0] - 1)])
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -202,9 +228,15 @@ def strokes(
             top = max(math.floor(min(ay, ay + dy) - pad), 0)
             bottom = min(math.ceil(max(ay, ay + dy) + pad), height)
             inverse, size = one / square, one / np.sqrt(square)
+            # along a row, pixels farther than `reach` from the line are farther than `pad` from it
+            lean = dx / dy if abs(dy) > np.float32(1e-3) else zero
+            reach = pad / (abs(dy) * size) if abs(dy) > np.float32(1e-3) else np.float32(width)
             for y in range(top, bottom):
-                for x in range(left, right):
-                    px, py = np.float32(x) + half - ax, np.float32(y) + half - ay
+                py = np.float32(y) + half - ay
+                middle = ax + py * lean
+                first = max(left, int(max(middle - reach, zero)))
+                for x in range(first, min(right, int(middle + reach) + 1)):
+                    px = np.float32(x) + half - ax
                     t = (px * dx + py * dy) * inverse
                     if t < zero or t >= one:
                         continue
@@ -226,56 +258,41 @@ def strokes(
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def finish(painted: F32, backdrop: U8, out: U8) -> None:
-    """Lay a premultiplied picture [H, W, 4] (0 … 255) over a backdrop [H, W, 4] with straight
-    alpha, or, where that is transparent, make its own alpha straight."""
-    height, width = out.shape[0], out.shape[1]
-    for y in range(height):
-        for x in range(width):
-            a = painted[y, x, 3]
-            if a >= np.float32(254.99):
+def finish(painted: F32, out: U8) -> None:
+    """Lay a premultiplied picture [H, W, 4] (0 … 255) over what `out` [H, W, 4] holds; there alpha
+    is straight, before and after."""
+    half, most, byte = np.float32(0.5), np.float32(255.0), np.float32(1.0 / 255.0)
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            alpha = painted[y, x, 3]
+            if alpha <= np.float32(0.01):
+                continue
+            if alpha >= np.float32(254.99):
                 for k in range(3):
-                    out[y, x, k] = np.uint8(min(painted[y, x, k] + np.float32(0.5), 255.0))
-                out[y, x, 3] = 255
+                    out[y, x, k] = np.uint8(min(painted[y, x, k] + half, most))
+                out[y, x, 3] = np.uint8(255)
                 continue
-            if a <= np.float32(0.01):
-                for k in range(4):
-                    out[y, x, k] = backdrop[y, x, k] if backdrop[y, x, 3] else 0
-                continue
-            under = backdrop[y, x, 3] * (255.0 - a) * np.float32(1.0 / 255.0)
-            total = a + under
-            if total < 0.5:
-                for k in range(4):
-                    out[y, x, k] = 0
-                continue
-            scale = 255.0 / total
-            behind = under * np.float32(1.0 / 255.0)
+            under = np.float32(out[y, x, 3]) * (most - alpha) * byte
+            total = alpha + under
+            scale = most / total if total >= half else np.float32(0.0)
+            behind = under * byte
             for k in range(3):
-                value = (painted[y, x, k] + backdrop[y, x, k] * behind) * scale
-                out[y, x, k] = np.uint8(min(value + 0.5, 255.0))
-            out[y, x, 3] = np.uint8(min(total + 0.5, 255.0))
+                value = (painted[y, x, k] + np.float32(out[y, x, k]) * behind) * scale
+                out[y, x, k] = np.uint8(min(value + half, most))
+            out[y, x, 3] = np.uint8(min(total + half, most))
 
 
 # ---- plain twins ---------------------------------------------------------------------------------
 
 
-def resolve_plain(
-    picture: F32,
-    triangles: I32,
-    corners: F32,
-    parts: U8,
-    diffuse: F32,
-    specular: F32,
-    texture: U8,
-    tone: U8,
-    nearest: F32,
-    seen: I32,
-    out: F32,
-) -> None:
+def resolve_plain(scene: Scene, nearest: F32, seen: I32, out: F32) -> None:
     """As `resolve`, but every sample has its own colour."""
+    picture, triangles, corners, _, diffuse, specular, strands, texture, tone = scene
     width = seen.shape[1]
-    code = np.where(seen <= STRAND, STRAND - seen, 0)[..., None]
-    ink = ((code >> np.array([0, 8, 16])) & 255).astype(np.float32)
+    ink = np.zeros((*seen.shape, 3))
+    row, column = np.nonzero(seen <= STRAND)
+    values, bright = _strands(strands, seen[row, column])
+    ink[row, column] = np.minimum(values * bright[:, None], 255.0)
     row, column = np.nonzero(seen >= 0)
     t = seen[row, column]
     corner = picture[triangles[t]].astype(np.float64)
@@ -293,6 +310,14 @@ def resolve_plain(
     ink[row, column] = tone[np.minimum((np.sqrt(light) * steps / 2.0).astype(int), steps)]
     out[..., :3] = ink.reshape(-1, SAMPLES, width, 3).mean(1)
     out[..., 3] = 255.0 * (seen != NOTHING).reshape(-1, SAMPLES, width).mean(1)
+
+
+def _strands(strands: NDArray, codes: NDArray) -> tuple[NDArray, NDArray]:
+    """What strands [R, K, C] carry at `strand_code`s [n], [n, C], and its brightness [n]."""
+    said = STRAND - codes.astype(np.int64)
+    r, k = np.divmod(said >> 16, strands.shape[1] - 1)
+    along = ((said >> 8) & 255)[:, None] / 255.0
+    return (1 - along) * strands[r, k] + along * strands[r, k + 1], (said & 255) / 128.0
 
 
 def _weights(corner: NDArray, x: NDArray, y: NDArray) -> NDArray:
@@ -316,15 +341,9 @@ def _bilinear(texture: NDArray, u: NDArray, v: NDArray) -> NDArray:
 
 
 def survey_plain(
-    picture: F32,
-    triangles: I32,
-    normals: F32,
-    nearest: F32,
-    seen: I32,
-    depth: F32,
-    facing: F32,
-    mask: F32,
-) -> None:
+    picture: F32, triangles: I32, normals: F32, strands: F32, nearest: F32, seen: I32,
+    depth: F32, facing: F32, mask: F32,
+) -> None:  # fmt: skip
     """As `survey`."""
     height, width = depth.shape
     there = seen != NOTHING
@@ -340,9 +359,10 @@ def survey_plain(
         x + OFFSETS[row % SAMPLES].astype(np.float64),
         (row + 0.5) / SAMPLES,
     )
-    mixed = np.einsum("nk,nkc->nc", weights, normals[corner])
     facing[:] = 0.0
-    facing[y, x] = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
+    facing[y, x] = np.einsum("nk,nkc->nc", weights, normals[corner])
+    facing[t <= STRAND] = _strands(strands, t[t <= STRAND])[0]
+    facing[:] /= np.maximum(np.linalg.norm(facing, axis=-1, keepdims=True), 1e-6)
 
 
 def develop_plain(light: F32, tone: U8) -> None:
@@ -376,11 +396,13 @@ def strokes_plain(
             out += ink * (goal - out)
 
 
-def finish_plain(painted: F32, backdrop: U8, out: U8) -> None:
+def finish_plain(painted: F32, out: U8) -> None:
     """As `finish`."""
-    behind = backdrop[..., 3:] / 255.0 * (255.0 - painted[..., 3:])
-    total = painted[..., 3:] + behind
+    alpha = painted[..., 3:]
+    behind = out[..., 3:] / 255.0 * (255.0 - alpha)
+    total = alpha + behind
     with np.errstate(invalid="ignore", divide="ignore"):
-        colour = (painted[..., :3] + backdrop[..., :3] * (behind / 255.0)) * (255.0 / total)
+        colour = (painted[..., :3] + out[..., :3] * (behind / 255.0)) * (255.0 / total)
     straight = np.concatenate([np.minimum(colour, 255.0), total], -1)
-    out[:] = np.where(total < 0.5, 0.0, np.floor(straight + 0.5))
+    laid = np.where(total < 0.5, 0.0, np.floor(straight + 0.5))
+    out[:] = np.where(alpha <= 0.01, out, laid)

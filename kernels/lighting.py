@@ -7,10 +7,13 @@ Directions are unit vectors, colours linear light.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from kernels.raster import SAMPLES
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
@@ -18,16 +21,42 @@ I32 = NDArray[np.int32]
 PI = math.pi
 
 
+class Lamps(NamedTuple):
+    """directions, colours: [L, 3] towards and of each light. ambient: [3, 3] from above, below and
+    ahead."""
+
+    directions: F32
+    colours: F32
+    ambient: F32
+
+
+class Strands(NamedTuple):
+    """Points along hair, [V, 3] or [V].
+
+    tangents: root to tip. normals: out of the head. free: of the first light. open_: how much sky a
+    point sees. shift: radians that its scales tilt the highlight. albedo: of the hair.
+    """
+
+    points: F32
+    tangents: F32
+    normals: F32
+    free: F32
+    open_: F32
+    shift: F32
+    albedo: F32
+
+
 @njit(cache=True, nogil=True, fastmath=True)
 def unshadowed(seen: F32, depth: F32, bias: float, reach: float, out: F32) -> None:
     """How much of the light arrives, [V] in 0 … 1, from nine looks around each point.
 
-    seen: [V, 3] column, row and nearness of the points in the light's own picture `depth` [H, W],
-    which holds the largest nearness. bias: nearness a point may lie behind. reach: pixels.
+    seen: [V, 3] column, row and nearness of the points in the light's own picture, whose samples
+    `depth` [SAMPLES H, W] hold the largest nearness. bias: nearness a point may lie behind. reach:
+    samples.
     """
     height, width = depth.shape
     for v in range(seen.shape[0]):
-        x, y, near = seen[v, 0], seen[v, 1], seen[v, 2] + np.float32(bias)
+        x, y, near = seen[v, 0], SAMPLES * seen[v, 1], seen[v, 2] + np.float32(bias)
         free = np.float32(0.0)
         for dy in range(-1, 2):
             for dx in range(-1, 2):
@@ -44,33 +73,25 @@ def unshadowed_plain(seen: F32, depth: F32, bias: float, reach: float, out: F32)
     for dy in range(-1, 2):
         for dx in range(-1, 2):
             column = np.clip((seen[:, 0] + dx * reach).astype(int), 0, depth.shape[1] - 1)
-            row = np.clip((seen[:, 1] + dy * reach).astype(int), 0, depth.shape[0] - 1)
+            row = np.clip((SAMPLES * seen[:, 1] + dy * reach).astype(int), 0, depth.shape[0] - 1)
             looks.append(np.clip((near - depth[row, column]) / bias, 0.0, 1.0))
     out[:] = np.mean(looks, axis=0)
 
 
 @njit(cache=True, nogil=True, fastmath=True)
 def illuminate(
-    points: F32,
-    normals: F32,
-    free: F32,
-    eye: F32,
-    directions: F32,
-    colours: F32,
-    ambient: F32,
-    surface: F32,
-    diffuse: F32,
-    specular: F32,
-) -> None:
+    points: F32, normals: F32, free: F32, eye: F32, lamps: Lamps, surface: F32,
+    diffuse: F32, specular: F32,
+) -> None:  # fmt: skip
     """Light that each vertex throws towards the eye.
 
-    points, normals: [V, 3]. free: [V] what of the first light arrives. eye: [3]. directions,
-    colours: [L, 3] towards and of each light. ambient: [3, 3] from above, below and ahead.
-    surface: [8] wrap of red, green, blue (how far light creeps round, 0 … 1), roughness, F0,
-    sheen, share of specular light kept in shadow, sharpness of the terminator (unused: 0).
+    points, normals: [V, 3]. free: [V] what of the first light arrives. eye: [3]. surface: [8] wrap
+    of red, green, blue (how far light creeps round, 0 … 1), roughness, F0, sheen, share of specular
+    light kept in shadow, sharpness of the terminator (unused: 0).
     diffuse, specular: [V, 3] out; diffuse is per unit of albedo.
     Wrapped diffuse after Green (GPU Gems 1, 16), specular GGX with Kelemen's visibility.
     """
+    directions, colours, ambient = lamps
     one, zero = np.float32(1.0), np.float32(0.0)
     wr, wg, wb = surface[0], surface[1], surface[2]
     rough, f0, sheen = surface[3], surface[4], surface[5]
@@ -124,18 +145,11 @@ def illuminate(
 
 
 def illuminate_plain(
-    points: F32,
-    normals: F32,
-    free: F32,
-    eye: F32,
-    directions: F32,
-    colours: F32,
-    ambient: F32,
-    surface: F32,
-    diffuse: F32,
-    specular: F32,
-) -> None:
+    points: F32, normals: F32, free: F32, eye: F32, lamps: Lamps, surface: F32,
+    diffuse: F32, specular: F32,
+) -> None:  # fmt: skip
     """As `illuminate`."""
+    directions, colours, ambient = lamps
     wrap, (rough, f0, sheen, in_shadow) = surface[:3], surface[3:7]
     a2 = rough**4
     to_eye = _unit(eye - points)
@@ -173,28 +187,14 @@ def _sky(normals: F32, ambient: F32) -> F32:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def illuminate_strands(
-    points: F32,
-    tangents: F32,
-    normals: F32,
-    free: F32,
-    open_: F32,
-    shift: F32,
-    albedo: F32,
-    eye: F32,
-    directions: F32,
-    colours: F32,
-    ambient: F32,
-    shine: F32,
-    out: F32,
-) -> None:
+def illuminate_strands(strands: Strands, eye: F32, lamps: Lamps, shine: F32, out: F32) -> None:
     """Light of hair at points along strands, [V, 3], linear.
 
-    tangents: root to tip; normals: out of the head, [V, 3]. free: [V] of the first light. open_:
-    [V] how much sky a point sees. shift: [V] radians that its scales tilt the highlight. albedo:
-    [V, 3]. shine: [5] colour of the second highlight, strength of the first and of the second.
+    shine: [5] colour of the second highlight, strength of the first and of the second.
     Kajiya and Kay 1989, two highlights after Marschner et al. 2003 as Scheuermann 2004 has it.
     """
+    points, tangents, normals, free, open_, shift, albedo = strands
+    directions, colours, ambient = lamps
     one, zero = np.float32(1.0), np.float32(0.0)
     for v in range(points.shape[0]):
         nx, ny, nz = normals[v, 0], normals[v, 1], normals[v, 2]
@@ -244,21 +244,11 @@ def illuminate_strands(
 
 
 def illuminate_strands_plain(
-    points: F32,
-    tangents: F32,
-    normals: F32,
-    free: F32,
-    open_: F32,
-    shift: F32,
-    albedo: F32,
-    eye: F32,
-    directions: F32,
-    colours: F32,
-    ambient: F32,
-    shine: F32,
-    out: F32,
+    strands: Strands, eye: F32, lamps: Lamps, shine: F32, out: F32
 ) -> None:
     """As `illuminate_strands`."""
+    points, tangents, normals, free, open_, shift, albedo = strands
+    directions, colours, ambient = lamps
     tilted = _unit(tangents - normals * (shift + 0.10)[:, None])
     other = _unit(tangents + normals * (shift + 0.16)[:, None])
     to_eye = _unit(eye - points)

@@ -64,12 +64,12 @@ def test_normals():
 
 # ---- light --------------------------------------------------------------------------------------
 
-LAMPS = unit(4, 1), f32(4, 3), 0.3 * f32(3, 3)
+LAMPS = lighting.Lamps(unit(4, 1), f32(4, 3), 0.3 * f32(3, 3))
 EYE = np.array([0.0, 0.0, 1.4], np.float32)
 
 
 def test_unshadowed():
-    seen = f32(60, 3) * np.array([12, 12, 1], np.float32)
+    seen = f32(60, 3) * np.array([12, 12 / raster.SAMPLES, 1], np.float32)
     arguments = seen, f32(12, 12), 0.05, 1.9
     free = both(lighting.unshadowed, lighting.unshadowed_plain, *arguments, shape=(60,))
     assert free.min() >= 0
@@ -79,7 +79,7 @@ def test_unshadowed():
 @pytest.mark.parametrize("surface", [(0.4, 0.2, 0.1, 0.4, 0.04, 0.1, 0.5, 0), (0,) * 3 + (1,) * 5])
 def test_illuminate(surface):
     look = np.array(surface, np.float32)
-    given = POINTS, unit(60, 2), f32(60), EYE, *LAMPS, look
+    given = POINTS, unit(60, 2), f32(60), EYE, LAMPS, look
     one, other = np.empty((2, 2, 60, 3), np.float32)
     lighting.illuminate(*given, *one)
     lighting.illuminate_plain(*given, *other)
@@ -91,10 +91,10 @@ def test_illuminate_strands():
     sideways = np.cross(tangents, unit(60, 4))
     normals = (sideways / np.linalg.norm(sideways, axis=1, keepdims=True)).astype(np.float32)
     light = f32(60), f32(60), f32(60, low=-0.1, high=0.1), f32(60, 3)
+    strands = lighting.Strands(POINTS, tangents, normals, *light)
     shine = np.array([1, 0.8, 0.6, 0.05, 0.9], np.float32)
-    arguments = POINTS, tangents, normals, *light, EYE, *LAMPS, shine
     kernels = lighting.illuminate_strands, lighting.illuminate_strands_plain
-    both(*kernels, *arguments, shape=(60, 3), tolerance=2e-4)
+    both(*kernels, strands, EYE, LAMPS, shine, shape=(60, 3), tolerance=2e-4)
 
 
 # ---- samples ------------------------------------------------------------------------------------
@@ -146,10 +146,9 @@ def ribbons() -> tuple[np.ndarray, ...]:
     line = start + np.linspace(0, 1, 5)[None, :, None] * (end - start)
     edges = np.stack([line, line + np.array([1.7, 0.6])], 2)
     depth = np.broadcast_to(chance.uniform(0.4, 0.9, (6, 1, 1, 1)), (6, 5, 2, 1))
-    pattern = np.stack([chance.random((2, 7, 4)) > 0.2, chance.integers(60, 200, (2, 7, 4))], -1)
+    pattern = (chance.random((2, 7, 4)) > 0.2) * chance.integers(60, 200, (2, 7, 4))
     return (
         np.concatenate([edges, depth], -1).astype(np.float32),
-        f32(6, 5, 3, high=255),
         np.array([0, 1, 0, 1, 0, 1], np.uint8),
         np.random.default_rng(4).permutation(24)[:21].astype(np.int32),
         pattern.astype(np.uint8),
@@ -162,18 +161,20 @@ def test_cover_ribbons():
     raster.cover_ribbons_plain(*ribbons(), *other)
     same_samples(one, other, 0.01)
     agree = (one[1] <= raster.STRAND) & (other[1] <= raster.STRAND)
-    inks = [(raster.STRAND - seen[agree, None]) >> [0, 8, 16] & 255 for _, seen in (one, other)]
-    far = np.abs(inks[0] - inks[1]).max(-1) > 1  # neighbours in the pattern, by rounding
-    assert far.mean() < 0.02
+    said = [(raster.STRAND - seen[agree, None]) >> [0, 8, 16] for _, seen in (one, other)]
+    said = np.abs((said[0] & [255, 255, -1]) - (said[1] & [255, 255, -1]))
+    assert said[:, 1].max() <= 1  # how far along
+    assert (said[:, 0] > 0).mean() < 0.02  # neighbours in the pattern, by rounding
+    assert (said[:, 2] > 0).mean() < 0.02  # or neighbouring pieces
 
 
-@pytest.mark.parametrize("closed", [False, True])
-def test_nearness(closed):
-    one, other = np.zeros((2, HEIGHT, WIDTH), np.float32)
-    raster.nearness(picture(60, 2), TRIANGLES, closed, one)
-    raster.nearness_plain(picture(60, 2), TRIANGLES, closed, other)
-    assert (np.abs(one - other) > 1e-4).mean() < 0.004
-    assert one.max() > 0
+def test_front_to_back():
+    shown, near = (f32(9, 5) > 0.4).astype(np.uint8), f32(9, 5, low=0.6)
+    pieces = raster.front_to_back(shown, near, 7)
+    np.testing.assert_array_equal(pieces, raster.front_to_back_plain(shown, near, 7))
+    r, k = np.divmod(pieces, 4)
+    assert (np.diff(near[r, k] + near[r, k + 1]) < 2e-3).all()
+    assert (shown[r, k] | shown[r, k + 1]).all()
 
 
 # ---- pixels -------------------------------------------------------------------------------------
@@ -188,10 +189,13 @@ def test_resolve():
     texture = smooth.astype(np.uint8)
     tone = np.linspace(0, 255, 512).astype(np.uint8)
     parts = np.arange(20).astype(np.uint8)  # each its own: only one surface's samples may share
-    given = points, TRIANGLES, f32(20, 3, 2, low=2, high=37), parts, f32(60, 3), 0.2 * f32(60, 3)
+    corners, strands = f32(20, 3, 2, low=2, high=37), f32(6, 5, 3, high=255)
+    scene = developing.Scene(
+        points, TRIANGLES, corners, parts, f32(60, 3), 0.2 * f32(60, 3), strands, texture, tone
+    )
     one, other = np.empty((2, HEIGHT, WIDTH, 4), np.float32)
-    developing.resolve(*given, texture, tone, nearest, seen, one)
-    developing.resolve_plain(*given, texture, tone, nearest, seen, other)
+    developing.resolve(scene, nearest, seen, one)
+    developing.resolve_plain(scene, nearest, seen, other)
     np.testing.assert_allclose(one[..., 3], other[..., 3], atol=1e-3)
     assert np.abs(one - other).mean() < 2.0  # shared colours: within a pixel of each other
     assert np.median(np.abs(one - other)) < 0.3
@@ -206,11 +210,14 @@ def test_survey():
     for way in (developing.survey, developing.survey_plain):
         depth, mask = np.full((2, HEIGHT, WIDTH), np.nan, np.float32)
         facing = np.full((HEIGHT, WIDTH, 3), np.nan, np.float32)
-        way(points, TRIANGLES, unit(60, 2), nearest, seen, depth, facing, mask)
+        strands = unit(30, 3).reshape(6, 5, 3)
+        way(points, TRIANGLES, unit(60, 2), strands, nearest, seen, depth, facing, mask)
         found.append((depth, facing, mask))
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
     assert 0 < found[0][2].mean() < 1
+    length = np.linalg.norm(found[0][1], axis=-1)
+    np.testing.assert_allclose(length, found[0][2] > 0, atol=1e-4)  # strands face somewhere too
 
 
 def test_develop():
@@ -242,8 +249,8 @@ def test_finish():
     painted[..., :3] *= painted[..., 3:] / 255.0
     painted[0] = 0.0
     for backdrop in (np.zeros(4), np.array([10, 200, 90, 255]), np.array([10, 200, 90, 128])):
-        under = np.broadcast_to(backdrop.astype(np.uint8), painted.shape).copy()
-        one, other = np.empty((2, *painted.shape), np.uint8)
-        developing.finish(painted, under, one)
-        developing.finish_plain(painted, under, other)
+        one = np.broadcast_to(backdrop.astype(np.uint8), painted.shape).copy()
+        other = one.copy()
+        developing.finish(painted, one)
+        developing.finish_plain(painted, other)
         assert np.abs(one.astype(int) - other).max() <= 1

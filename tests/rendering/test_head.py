@@ -11,40 +11,16 @@ import numpy as np
 import pytest
 
 from engine.avatar import AvatarConfig, RendererConfig, open_renderer
-from engine.motion.blendshapes import ARKIT, INDEX
+from engine.motion.blendshapes import ARKIT
 from engine.rendering.head import Head
 from engine.rendering.head.rig import BadRig, spine, turning
 from engine.rendering.identity import list_identities, load_identity
 from engine.signals import Motion
+from tests.rendering.motions import busy, motion
 
 HEADS = [name for name in list_identities() if "head" in load_identity(name).renderers]
 SMALL = RendererConfig(name="head", width=160, height=160, background="transparent")
 FACE = RendererConfig(name="head", width=256, height=256, framing="face", background="#000000")
-
-
-def motion(head: tuple[float, ...] = (), **values: float) -> Motion:
-    """A still motion: head in radians and metres, shapes by name."""
-    shapes = np.zeros(52, np.float32)
-    for name, value in values.items():
-        shapes[INDEX[name]] = value
-    turn = np.zeros(6, np.float32)
-    turn[: len(head)] = head
-    return Motion(7, shapes, turn)
-
-
-def busy() -> Motion:
-    """A motion in which everything moves."""
-    rng = np.random.default_rng(3)
-    return Motion(
-        frame=41,
-        blendshapes=(0.6 * rng.random(52)).astype(np.float32),
-        head=np.array([0.3, -0.1, 0.15, 0.02, -0.01, 0.03], np.float32),
-        gaze=np.array([0.2, -0.1], np.float32),
-        voice=0.7,
-        hair=np.array([0.1, -0.2], np.float32),
-        body=np.array([0.1, 0.02, 0.05], np.float32),
-        breath=0.8,
-    )
 
 
 @cache
@@ -218,7 +194,7 @@ def test_guidance_agrees_with_the_picture() -> None:
     assert 1.0 < found.depth[solid].min() < found.depth[solid].max() < 1.8
     assert not found.depth[found.mask == 0].any()
     length = np.linalg.norm(found.normals, axis=-1)
-    assert set(np.unique(length.round(3))) == {0.0, 1.0}
+    np.testing.assert_allclose(length, found.mask > 0, atol=1e-3)  # hair faces somewhere too
     assert found.normals[80, 80, 2] > 0.3  # a cheek faces the camera
 
 

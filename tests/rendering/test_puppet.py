@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from engine.avatar import RendererConfig
-from engine.motion.blendshapes import ARKIT, INDEX
+from engine.motion.blendshapes import ARKIT
 from engine.rendering.identity import (
     BadIdentity,
     Identity,
@@ -21,20 +21,11 @@ from engine.rendering.identity import (
 )
 from engine.rendering.puppet import Puppet
 from engine.signals import Motion
+from tests.rendering.motions import busy, motion
 
 PUPPETS = [name for name in list_identities() if "puppet" in load_identity(name).renderers]
 SMALL = RendererConfig(width=160, height=160, background="transparent")
 FACE = RendererConfig(width=256, height=256, framing="face", background="#000000")
-
-
-def motion(head: tuple[float, ...] = (0.0,) * 6, **values: float) -> Motion:
-    """A still motion: head in radians and metres, shapes by name."""
-    shapes = np.zeros(52, np.float32)
-    for name, value in values.items():
-        shapes[INDEX[name]] = value
-    turn = np.zeros(6, np.float32)
-    turn[: len(head)] = head
-    return Motion(7, shapes, turn)
 
 
 @cache
@@ -58,21 +49,6 @@ def centre(mask: np.ndarray) -> tuple[float, float]:
 
 IRIS = ("eye_dark", "eye", "eye_light")
 MOUTH = ("mouth", "tongue")
-
-
-def busy() -> Motion:
-    """A motion in which everything moves."""
-    rng = np.random.default_rng(3)
-    return Motion(
-        frame=41,
-        blendshapes=(0.6 * rng.random(52)).astype(np.float32),
-        head=np.array([0.3, -0.1, 0.15, 0.02, -0.01, 0.03], np.float32),
-        gaze=np.array([0.2, -0.1], np.float32),
-        voice=0.7,
-        hair=np.array([0.1, -0.2], np.float32),
-        body=np.array([0.1, 0.02, 0.05], np.float32),
-        breath=0.8,
-    )
 
 
 # ---- drawing is a function ----------------------------------------------------------------------

@@ -12,22 +12,15 @@ from engine.avatar import RendererConfig
 from engine.motion.blendshapes import EYE_BLINK_LEFT, EYE_BLINK_RIGHT
 from engine.rendering.head.guidance import Guidance, eye_attention
 from engine.rendering.head.hair import HairPoser, Laid
-from engine.rendering.head.light import (
-    AMBIENT,
-    COLOURS,
-    DIRECTIONS,
-    LightCamera,
-    film,
-    surface,
-)
+from engine.rendering.head.light import LAMPS, LightCamera, film, surface
 from engine.rendering.head.rig import Posed, Poser, Rig, read_rig, read_texture
 from engine.rendering.identity import Identity
 from engine.rendering.puppet.stage import Stage
 from engine.signals import U8, Motion, Picture
 from kernels.deform import carry, project
-from kernels.developing import develop, finish, resolve, strokes, survey
-from kernels.lighting import illuminate, illuminate_strands, unshadowed
-from kernels.raster import NOTHING, SAMPLES, cover, cover_ribbons, nearness
+from kernels.developing import Scene, develop, finish, resolve, strokes, survey
+from kernels.lighting import Strands, illuminate, illuminate_strands, unshadowed
+from kernels.raster import NOTHING, SAMPLES, cover, cover_ribbons, front_to_back
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
@@ -102,8 +95,8 @@ class Head:
         self._shade(posed, laid)
         self._cover(posed, laid)
         self._paint()
-        rgba = np.empty((self.config.height, self.config.width, 4), np.uint8)
-        finish(self.painted, self.backdrop, rgba)
+        rgba = self.backdrop.copy()
+        finish(self.painted, rgba)
         if self.config.mirror:
             rgba = np.ascontiguousarray(rgba.view(np.uint32)[:, ::-1]).view(np.uint8)
         return Picture(motion.frame, rgba)
@@ -113,8 +106,9 @@ class Head:
         size = self.config.height, self.config.width
         depth, mask = np.empty((2, *size), np.float32)
         normals = np.empty((*size, 3), np.float32)
+        strands = self.hair.normals.reshape(self.rig.hair.points.shape)
         survey(
-            self.picture, self.rig.triangles, posed.normals, self.nearest, self.seen,
+            self.picture, self.rig.triangles, posed.normals, strands, self.nearest, self.seen,
             depth, normals, mask,
         )  # fmt: skip
         closure = np.clip(motion.blendshapes[[EYE_BLINK_LEFT, EYE_BLINK_RIGHT]], 0.0, 1.0)
@@ -155,6 +149,7 @@ class Head:
         self.hair_light = np.zeros((hairs, 3), np.float32)
         self.hair_free = np.empty(hairs, np.float32)
         self.depth = np.empty((self.light.size, self.light.size), np.float32)
+        self.casting = np.empty(self.depth.shape, np.int32)
         self.ribbons = int((~rig.hair.strand).sum())  # single hairs come after them
         self.low = rig.hair.points[..., 1] < LOW
         hair = rig.hair
@@ -174,8 +169,8 @@ class Head:
         seen, seen_hair = self.picture, self.hair_picture
         carry(posed.points, self.light_frame, seen)
         carry(laid.edges, self.light_frame, seen_hair)
-        nearness(seen, self.casters[0], True, self.depth)
-        nearness(seen_hair, self.casters[1], False, self.depth)
+        cover(seen, self.casters[0], True, self.depth, self.casting)
+        cover(seen_hair, self.casters[1], False, self.depth, self.casting)
         unshadowed(seen, self.depth, SHADOW_BIAS, 3.5, self.free)
         self.free *= 1.0 - STRAY
         self.free += STRAY
@@ -185,14 +180,11 @@ class Head:
         for (first, last), look in zip(pairwise(self.rig.ends), self.surfaces, strict=True):
             part = slice(first, last)
             illuminate(
-                posed.points[part], posed.normals[part], self.free[part], eye, DIRECTIONS,
-                COLOURS, AMBIENT, look, self.diffuse[part], self.specular[part],
+                posed.points[part], posed.normals[part], self.free[part], eye, LAMPS, look,
+                self.diffuse[part], self.specular[part],
             )  # fmt: skip
-        open_, shift, tint = self.hair_flat
-        illuminate_strands(
-            laid.points, laid.tangents, laid.normals, self.hair_free, open_, shift, tint, eye,
-            DIRECTIONS, COLOURS, AMBIENT, self.shine, self.hair_light,
-        )  # fmt: skip
+        strands = Strands(laid.points, laid.tangents, laid.normals, self.hair_free, *self.hair_flat)
+        illuminate_strands(strands, eye, LAMPS, self.shine, self.hair_light)
         develop(self.hair_light, self.tone)
 
     def _cover(self, posed: Posed, laid: Laid) -> None:
@@ -205,25 +197,19 @@ class Head:
         count, points = hair.width.shape
         project(laid.edges, self.camera, self.hair_picture)
         picture = self.hair_picture.reshape(count, points, 2, 3)
-        pieces = self._pieces(picture[..., 0, 2], laid.normals[:, 2].reshape(count, points))
-        inks = self.hair_light.reshape(count, points, 3)
-        cover_ribbons(picture, inks, hair.kind, pieces, rig.pattern, self.nearest, self.seen)
-
-    def _pieces(self, near: F32, facing: F32) -> I32:
-        """Pieces of ribbons that may be seen, front to back. near, facing: [R, K]."""
-        seen = ((facing > BACK) | self.low) & (self.rig.hair.shown != 0)
-        seen = (seen[:, 1:] | seen[:, :-1])[: self.ribbons]
-        pieces = np.flatnonzero(seen).astype(np.int32)
-        depth = (near[:, 1:] + near[:, :-1])[: self.ribbons][seen]
-        return pieces[np.argsort(-depth)]
+        facing = laid.normals[:, 2].reshape(count, points) > BACK
+        shown = ((facing | self.low) & (hair.shown != 0)).astype(np.uint8)
+        pieces = front_to_back(shown, picture[:, :, 0, 2], self.ribbons)
+        cover_ribbons(picture, hair.kind, pieces, rig.pattern, self.nearest, self.seen)
 
     def _paint(self) -> None:
         """Colour the samples; then lashes and brows, then single hairs."""
         rig = self.rig
-        resolve(
+        scene = Scene(
             self.picture, rig.triangles, self.corners, rig.triangle_part, self.diffuse,
-            self.specular, self.texture, self.tone, self.nearest, self.seen, self.painted,
+            self.specular, self.hair_light.reshape(rig.hair.points.shape), self.texture, self.tone,
         )  # fmt: skip
+        resolve(scene, self.nearest, self.seen, self.painted)
         first = rig.ends[-2]
         scale = self.camera[0] / (DISTANCE - 0.10)
         colours = self._strand_colours(first)

@@ -16,7 +16,7 @@ OPEN = 0.5  # attention to an open eye; a closed one has 1
 
 class Guidance(NamedTuple):
     """depth: [H, W] metres from the camera, 0 where nothing is. normals: [H, W, 3] in the world,
-    zero on hair and where nothing is. mask: [H, W] in 0 … 1. eyes: [H, W], 0 beside the eyes, on
+    zero where nothing is. mask: [H, W] in 0 … 1. eyes: [H, W], 0 beside the eyes, on
     them and their lids 0.5 (open) … 1 (closed): the papers' eye attention map."""
 
     depth: F32

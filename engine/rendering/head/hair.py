@@ -74,12 +74,12 @@ def _lay(
 
 
 class HairPoser:
-    """Computes where hair is; owns the buffers."""
+    """Computes where hair is; owns the buffers. normals: [R K, 3] of the hair laid last."""
 
     def __init__(self, hair: Hair) -> None:
         self.hair = hair
         count = hair.points.shape[0] * hair.points.shape[1]
-        self._points, self._normals, self._tangents = np.empty((3, count, 3), np.float32)
+        self._points, self.normals, self._tangents = np.empty((3, count, 3), np.float32)
         self._edges = np.empty((2 * count, 3), np.float32)
 
     def lay(self, motion: Motion, skull: F32) -> Laid:
@@ -90,6 +90,6 @@ class HairPoser:
         hair = self.hair
         _lay(
             hair.points, hair.normals, hair.hang, hair.width, swing, SWING_PIVOT, skull,
-            self._points, self._normals, self._tangents, self._edges,
+            self._points, self.normals, self._tangents, self._edges,
         )  # fmt: skip
-        return Laid(self._points, self._tangents, self._normals, self._edges)
+        return Laid(self._points, self._tangents, self.normals, self._edges)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.lighting import Lamps
+from kernels.raster import SAMPLES
+
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
@@ -29,6 +32,7 @@ COLOURS = np.array(
     [[1.72, 1.60, 1.46], [0.30, 0.33, 0.42], [1.30, 0.72, 0.86], [0.50, 0.72, 1.30]], np.float32
 )
 AMBIENT = np.array([[0.30, 0.32, 0.38], [0.12, 0.10, 0.10], [0.13, 0.12, 0.12]], np.float32)
+LAMPS = Lamps(DIRECTIONS, COLOURS, AMBIENT)
 
 #             wrap r, g, b      rough   F0     sheen
 SURFACES = {
@@ -64,8 +68,8 @@ def film(steps: int = 2047, exposure: float = 1.0) -> U8:
 
 @dataclass(frozen=True)
 class LightCamera:
-    """Straight-on picture of the head as the key light sees it: [size, size] over `reach` metres
-    either side of `centre`."""
+    """Straight-on picture of the head as the key light sees it: [size, size] samples over `reach`
+    metres either side of `centre`."""
 
     size: int = 240
     reach: float = 0.24
@@ -79,9 +83,10 @@ class LightCamera:
         return np.stack([right, -np.cross(forward, right), forward]).astype(np.float32)
 
     def frame(self) -> F32:
-        """[3, 4] from the world to column, row (pixels) and nearness (metres towards the light,
-        plus 1)."""
-        scale = 0.5 * self.size / self.reach
-        axes = self.axes().astype(np.float64) * np.array([scale, scale, 1.0])[:, None]
-        place = np.array([0.5 * self.size, 0.5 * self.size, 1.0]) - axes @ np.array(self.centre)
+        """[3, 4] from the world to column, row as `kernels.raster` counts them and nearness (metres
+        towards the light, plus 1)."""
+        half = 0.5 * self.size
+        middle = np.array([half, half / SAMPLES, 1.0])
+        axes = self.axes().astype(np.float64) * (middle / [self.reach, self.reach, 1.0])[:, None]
+        place = middle - axes @ np.array(self.centre)
         return np.column_stack([axes, place]).astype(np.float32)

@@ -144,7 +144,7 @@ def _rig(z: dict[str, NDArray]) -> Rig:
         eyes=f32("eyes"),
         neck=f32("neck"),
         hair=hair,
-        pattern=np.ascontiguousarray(z["pattern"]),
+        pattern=np.where(z["pattern"][..., 0] == 0, np.uint8(0), z["pattern"][..., 1]),
         look=look,
     )
 
@@ -233,22 +233,24 @@ def spine(motion: Motion, neck: F32) -> F32:
     shift = np.clip(head[3:], -0.35, 0.35)
     low, high = neck.astype(np.float64)
     between = _between(trunk, skull)
-    place = trunk @ (low - TRUNK) + TRUNK
     joints = np.linspace(low, high, FRAMES)
+    steps = np.einsum("kij,kj->ki", between[1:], np.diff(joints, axis=0))
+    place = np.cumsum(np.concatenate([[trunk @ (low - TRUNK) + TRUNK], steps]), axis=0)
+    share = np.linspace([0.75, 0.6, 1.0], 1.0, FRAMES)
     out = np.empty((FRAMES, 3, 4))
-    for k, turn in enumerate(between):
-        if k:
-            place = place + turn @ (joints[k] - joints[k - 1])
-        share = np.array([0.75, 0.6, 1.0]) + np.array([0.25, 0.4, 0.0]) * k / (FRAMES - 1)
-        out[k, :, :3] = turn
-        out[k, :, 3] = place - turn @ joints[k] + share * shift
+    out[..., :3] = between
+    out[..., 3] = place - np.einsum("kij,kj->ki", between, joints) + share * shift
     return out.astype(np.float32)
 
 
-def _between(a: F64, b: F64) -> list[F64]:
-    """FRAMES turns from a to b along the shortest way, at equal angles."""
-    vector, _ = cv2.Rodrigues(a.T @ b)
-    return [a @ cv2.Rodrigues(vector * t)[0] for t in np.linspace(0, 1, FRAMES)]
+def _between(a: F64, b: F64) -> F64:
+    """[FRAMES, 3, 3] turns from a to b along the shortest way, at equal angles (Rodrigues)."""
+    vector = cv2.Rodrigues(a.T @ b)[0].ravel()
+    angle = float(np.linalg.norm(vector))
+    x, y, z = vector / max(angle, 1e-12)
+    about = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    at = np.linspace(0, angle, FRAMES)[:, None, None]
+    return np.asarray(a @ (np.eye(3) + np.sin(at) * about + (1 - np.cos(at)) * (about @ about)))
 
 
 class Poser:

@@ -47,8 +47,8 @@ class Painter:
         painted = np.ascontiguousarray(made.transpose(1, 2, 0)) * np.float32(255.0)
         painted = self._place(painted)
         np.minimum(painted[..., :3], painted[..., 3:], out=painted[..., :3])
-        rgba = np.empty(painted.shape, np.uint8)
-        finish(painted, self.backdrop, rgba)
+        rgba = self.backdrop.copy()
+        finish(painted, rgba)
         return Picture(motion.frame, rgba)
 
     def _place(self, painted: F32) -> F32:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.raster import nearness
+from kernels.raster import SAMPLES, cover
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -31,5 +31,7 @@ def seen_from(direction: ArrayLike, points: F64 | F32) -> F32:
 def depth_picture(points: F64 | F32, triangles: NDArray, direction: ArrayLike) -> F32:
     """Largest nearness [PIXELS, PIXELS] of a mesh, 0 where nothing is."""
     depth = np.zeros((PIXELS, PIXELS), np.float32)
-    nearness(seen_from(direction, points), triangles.astype(np.int32), False, depth)
+    seen = seen_from(direction, points)
+    seen[:, 1] /= SAMPLES  # the picture's rows are samples
+    cover(seen, triangles.astype(np.int32), False, depth, np.empty(depth.shape, np.int32))
     return depth
