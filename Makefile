@@ -30,7 +30,7 @@ check: $(VENV)/dev
 	$(VENV)/bin/lint-imports
 
 bench: $(VENV)/dev
-	$(PY) -m bench.line $(ARGS)
+	$(PY) -m bench $(ARGS)
 
 # Disjoint voices, languages, instruments, progressions and seeds: valid/ is of families unheard.
 songs: $(VENV)/dev

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import tempfile
 import time
 import wave
@@ -22,13 +23,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.line import machine
+from bench.machine import machine
+from bench.mouths import SIZE, Mouth
+from bench.syllables import Answer, answer, train
 from engine.signals import F32, Motion, Picture, Sound
 from engine.timeline import FRAME, FRAME_RATE, SAMPLE_RATE
 from streaming.line import LiveConfig, ShowConfig
 from streaming.sessions import Cast, Wings, prepare
 from streaming.webconfig import WebConfig
-from tests.browser import Browser
+from tests.browser import NAMES, Browser
 from tests.serving import serving
 
 HERE = Path(__file__).parent
@@ -41,23 +44,10 @@ SETTLE_S = 3.0
 READ_EVERY = 20.0  # s
 FAR_MS = 600.0  # a tone that took longer is another one
 
-TIMES = """(bits, block, loud, pause) => {
-  const video = document.getElementById('video'), canvas = document.createElement('canvas');
-  const paint = canvas.getContext('2d', {willReadFrequently: true});
-  canvas.width = bits * block; canvas.height = block;
-  Object.assign(window, {marks: [], sent: [], heard: []});
-  const next = (now, frame) => {
-    paint.drawImage(video, 0, 0, bits * block, block, 0, 0, bits * block, block);
-    const d = paint.getImageData(0, 0, bits * block, block).data;
-    let value = 0;
-    for (let b = 0; b < bits; b++)
-      value += d[4 * (bits * block * (block / 2) + b * block + block / 2)] > 127 ? 2 ** b : 0;
-    marks.push([value, frame.expectedDisplayTime]);
-    video.requestVideoFrameCallback(next);
-  };
-  video.requestVideoFrameCallback(next);
+# Notes when each loud stretch of a stream begins, on the page's clock.
+LISTEN = """
   const context = new AudioContext({sampleRate: 48000});
-  const listen = (stream, times) => {
+  const listen = (stream, times, loud, pause) => {
     const node = context.createScriptProcessor(256, 1, 1);
     let quiet = 1e9;
     node.onaudioprocess = (event) => {
@@ -71,15 +61,71 @@ TIMES = """(bits, block, loud, pause) => {
     };
     context.createMediaStreamSource(stream).connect(node);
     node.connect(context.destination);
+  };"""
+
+TIMES = (
+    """(bits, block, loud, pause) => {
+  const video = document.getElementById('video'), canvas = document.createElement('canvas');
+  const paint = canvas.getContext('2d', {willReadFrequently: true});
+  canvas.width = bits * block; canvas.height = block;
+  Object.assign(window, {marks: [], sent: [], heard: []});
+  const next = (now, frame) => {
+    paint.drawImage(video, 0, 0, bits * block, block, 0, 0, bits * block, block);
+    const d = paint.getImageData(0, 0, bits * block, block).data;
+    let value = 0;
+    for (let b = 0; b < bits; b++)
+      value += d[4 * (bits * block * (block / 2) + b * block + block / 2)] > 127 ? 2 ** b : 0;
+    marks.push([value, frame.expectedDisplayTime]);
+    video.requestVideoFrameCallback(next);
   };
-  listen(window.microphone, sent);
-  listen(video.srcObject, heard);
+  video.requestVideoFrameCallback(next);"""
+    + LISTEN
+    + """
+  listen(window.microphone, sent, loud, pause);
+  listen(video.srcObject, heard, loud, pause);
 }"""
+)
+
+MOUTH = (
+    """(size, box, weights, loud, pause) => {
+  const video = document.getElementById('video'), canvas = document.createElement('canvas');
+  const paint = canvas.getContext('2d', {willReadFrequently: true});
+  canvas.width = canvas.height = size;
+  Object.assign(window, {seen: [], sent: [], heard: []});
+  const next = (now, frame) => {
+    paint.drawImage(video, ...box, 0, 0, size, size);
+    const d = paint.getImageData(0, 0, size, size).data;
+    let sum = 0;
+    for (let i = 0; i < size * size; i++)
+      sum += weights[i] * (0.299 * d[4 * i] + 0.587 * d[4 * i + 1] + 0.114 * d[4 * i + 2]);
+    seen.push([frame.expectedDisplayTime, sum]);
+    video.requestVideoFrameCallback(next);
+  };
+  video.requestVideoFrameCallback(next);"""
+    + LISTEN
+    + """
+  listen(window.microphone, sent, loud, pause);
+  listen(video.srcObject, heard, loud, pause);
+}"""
+)
 
 KEEP_MICROPHONE = """(() => {
   const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
   navigator.mediaDevices.getUserMedia = async (what) => window.microphone = await open(what);
 })()"""
+
+
+class NothingSeen(RuntimeError):
+    """A show in which no sound came through, so that there is nothing to measure."""
+
+    def __init__(self) -> None:
+        super().__init__("no sound came through: the machine is too busy for a show, or silent")
+
+
+def missing() -> str | None:
+    """Why no page can be measured here; None when one can."""
+    there = any(shutil.which(name) for name in NAMES)
+    return None if there else "no Chromium here (Debian: apt-get install chromium)"
 
 
 class Marked:
@@ -135,6 +181,12 @@ def tones(path: Path, seconds: float = 20 * EVERY) -> Path:
     """A song of short tones, one each EVERY seconds; Chromium plays it again and again."""
     t = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     samples = 0.8 * np.sin(2 * np.pi * 1000 * t) * ((t % EVERY > 0.3) & (t % EVERY < 0.34))
+    return _wav(path, samples.astype(np.float32))
+
+
+def _wav(path: Path, samples: F32) -> Path:
+    """Mono [n] at 48 kHz as a stereo file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(2)
         file.setsampwidth(2)
@@ -145,8 +197,39 @@ def tones(path: Path, seconds: float = 20 * EVERY) -> Path:
 
 def watched(seconds: float, config: ShowConfig, folder: Path) -> Times:
     """Sing tones into the page for so long, and read what it saw and heard."""
-    microphone = f"--use-file-for-fake-audio-capture={tones(folder / 'tones.wav')}"
-    with serving(config, Wings(marked)) as served, Browser(folder, microphone) as page:
+    script = f"({TIMES})({BITS}, {BLOCK}, {LOUD}, {PAUSE})"
+    song = tones(folder / "tones.wav")
+    got = _sung(song, seconds, config, folder, Wings(marked), script, "({marks, sent, heard})")
+    return _times(got["marks"], got["sent"], got["heard"])
+
+
+def mouth(seconds: float, config: ShowConfig, folder: Path) -> tuple[Answer, float]:
+    """Sing syllables into the page for so long: how the mouth's pixels answer them, and by how many
+    seconds the sound that comes back follows them (median)."""
+    look = Mouth(config)
+    box, weights = list(look.box), look.weights.ravel().round(3).tolist()
+    script = f"({MOUTH})({SIZE}, {box}, {json.dumps(weights)}, {LOUD / 2}, {SAMPLE_RATE // 10})"
+    song = _wav(folder / "syllables.wav", train(20.0).sound[0])
+    got = _sung(song, seconds, config, folder, None, script, "({seen, sent, heard})")
+    seen, sent, heard = (np.array(got[name]) / 1000 for name in ("seen", "sent", "heard"))
+    if not len(seen) or not len(sent) or not len(heard):
+        raise NothingSeen
+    waits = [heard[k] - t for t in sent if (k := np.searchsorted(heard, t)) < len(heard)]
+    return answer(seen[:, 0], seen[:, 1], sent), float(np.median(waits))
+
+
+def _sung(
+    song: Path,
+    seconds: float,
+    config: ShowConfig,
+    folder: Path,
+    wings: Wings | None,
+    script: str,
+    read: str,
+) -> dict[str, Any]:
+    """What a page's script has noted after so long of a song in its microphone."""
+    microphone = f"--use-file-for-fake-audio-capture={song}"
+    with serving(config, wings) as served, Browser(folder, microphone) as page:
         page.look(500, 700)
         page.open(served.url)
         page.until("document.body?.dataset.ready === 'yes'")
@@ -154,14 +237,14 @@ def watched(seconds: float, config: ShowConfig, folder: Path) -> Times:
         page.click("#sing")
         page.until("document.getElementById('stage').classList.contains('playing')", 20)
         time.sleep(SETTLE_S)
-        page.run(f"({TIMES})({BITS}, {BLOCK}, {LOUD}, {PAUSE})")
+        page.run(script)
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             time.sleep(min(left, READ_EVERY))
             page.run("1")  # so that the browser's news is read and does not pile up
-        got = page.run("({marks, sent, heard})")
+        got = page.run(read)
         page.open("about:blank")
-    return _times(got["marks"], got["sent"], got["heard"])
+    return dict(got)
 
 
 def _times(marks: list[list[float]], sent: list[float], heard: list[float]) -> Times:
@@ -198,9 +281,7 @@ def figures(times: Times) -> dict[str, float]:
     """The numbers of the issue. Skew's growth: last tenth against first tenth."""
     glass, apart = glass_to_glass(times), skew(times)
     if not len(glass) or not len(apart):
-        raise SystemExit(
-            "no tone came through: the machine is too busy for a show, or it is silent"
-        )
+        raise NothingSeen
     frames = np.array(sorted(times.first))
     span = (times.first[int(frames[-1])] - times.first[int(frames[0])]) / 1000
     tenth = max(3, len(apart) // 10)
@@ -229,8 +310,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     web = WebConfig(sessions=1, drain_s=0.0)
     config = ShowConfig(lookahead=args.lookahead, live=LiveConfig(), web=web)
     config = replace(config, renderer=replace(config.renderer, name=args.renderer))
-    with tempfile.TemporaryDirectory() as folder:
-        found = figures(watched(60 * args.minutes, config, Path(folder)))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            found = figures(watched(60 * args.minutes, config, Path(folder)))
+    except NothingSeen as nothing:
+        raise SystemExit(str(nothing)) from None
     load = round(os.getloadavg()[0], 1)
     report = {"machine": machine(), "load average": load, "rate": FRAME_RATE,
               "lookahead": args.lookahead, "renderer": args.renderer, **found}  # fmt: skip

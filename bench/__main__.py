@@ -1,0 +1,171 @@
+"""Measure Cantar on this machine: `python -m bench [PART …] [--seconds N] [--compare old.json]`.
+
+Each part alone or all; tables on the screen, results.json, RESULTS.md and pictures in `--out`.
+Parts that were measured before, on this machine or another, stay in the results until they are
+measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bench.compare import compare
+from bench.figures import Part, Plan, part_from_json, part_to_json
+from bench.machine import Neighbours, jitter, machine
+from bench.pictures import draw
+from bench.report import markdown, show, show_comparison, show_promises
+
+HERE = Path(__file__).parent
+PARTS = {"stages": "stages", "latency": "latency", "quality": "singing"}  # and their modules
+SECONDS = 30.0
+LIMIT = 0.10  # of a regression
+FORMAT = 2  # of results.json
+
+
+class Unusable(ValueError):
+    """A results.json that is none, or of another version."""
+
+
+def run(names: Sequence[str], plan: Plan, console: Console) -> dict[str, Any]:
+    """Measure parts, one after another: results as results.json has them."""
+    about = machine()
+    about["steadiness"] = jitter()
+    label = f"{about['cpu']}, {about['cores']} cores"
+    results: dict[str, Any] = {"format": FORMAT, "machines": {label: about}, "parts": {}}
+    columns = (TextColumn("{task.fields[part]}"), BarColumn(24), TimeElapsedColumn(),
+               TextColumn("{task.description}"))  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=len(names), part="")
+        for name in names:
+            bar.update(task, part=name, description="")
+            began = time.monotonic()
+            told = Plan(plan.seconds, plan.folder, _teller(bar, task), plan.songs)
+            with Neighbours() as neighbours:
+                part: Part = importlib.import_module(f"bench.{PARTS[name]}").measure(told)
+            ran = {
+                "machine": label,
+                "seconds": plan.seconds,
+                "took, s": time.monotonic() - began,
+                "cores of others": neighbours.cores,
+            }
+            results["parts"][name] = {**part_to_json(part), "ran": ran}
+            show(console, name, part)
+            bar.advance(task)
+    return results
+
+
+def _teller(bar: Progress, task: Any) -> Any:
+    return lambda doing: bar.update(task, description=doing)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A results.json. Raises Unusable for what is none, OSError when it cannot be read."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise Unusable(f"{path} is no results.json: {error}") from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise Unusable(
+            f"{path} is no results.json of this version; make one with python -m bench --out FOLDER"
+        )
+    return found
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """What a folder already holds; nothing where that is of another version."""
+    try:
+        return read(path)
+    except (Unusable, FileNotFoundError):
+        return {"machines": {}, "parts": {}}
+
+
+def parts_of(results: dict[str, Any]) -> dict[str, Part]:
+    """Its parts, in the order of PARTS."""
+    there = [name for name in PARTS if name in results["parts"]]
+    return {name: part_from_json(results["parts"][name]) for name in there}
+
+
+def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """What was measured before, and what is new; machines that no part names any more go."""
+    parts = {**old["parts"], **new["parts"]}
+    named = {part["ran"]["machine"] for part in parts.values()}
+    machines = {**old["machines"], **new["machines"]}
+    kept = {name: about for name, about in machines.items() if name in named}
+    return {"format": FORMAT, "machines": kept, "parts": parts}
+
+
+def write(results: dict[str, Any], folder: Path) -> None:
+    """results.json, the pictures, RESULTS.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = parts_of(results)
+    for name, part in parts.items():
+        results["parts"][name]["ran"]["pictures"] = draw(name, part, folder)
+    text = json.dumps(results, indent=1, ensure_ascii=False, default=float)
+    (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "RESULTS.md").write_text(markdown(results, parts), encoding="utf-8")
+
+
+def compared(console: Console, old: dict[str, Any], new: dict[str, Any], limit: float) -> bool:
+    """Show new against old; whether nothing got slower."""
+    if set(old["machines"]) != set(new["machines"]):
+        console.print("The machines differ: the ratios compare them, not the code.")
+    ratios = compare(parts_of(old), parts_of(new))
+    show_comparison(console, ratios, limit)
+    slower = [ratio for ratio in ratios if ratio.regressed(limit)]
+    for ratio in slower:
+        console.print(f"slower: {ratio.name}, {ratio.ratio:.2f} times", markup=False)
+    return not slower
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Cantar here.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (all)")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of show for each figure")
+    parser.add_argument("--compare", type=Path, metavar="OLD.json", help="exit 1 if slower")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="of a regression: 0.1 is 10 %%")
+    parser.add_argument("--songs", nargs="*", type=Path, default=[], help="made songs, for quality")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder of the results")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line: 0, 1 when something got slower, 2 for what the user can mend."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    unknown = [name for name in args.parts if name not in PARTS]
+    if unknown:
+        parser.error(f"unknown part {unknown[0]}; there are {', '.join(PARTS)}")
+    if not 0 < args.seconds < float("inf") or not args.limit > 0:
+        parser.error("--seconds and --limit must be above 0")
+    try:
+        before = None if args.compare is None else read(args.compare)
+    except Unusable as error:
+        parser.error(str(error))
+    except OSError as error:
+        parser.error(f"--compare {args.compare}: {error.strerror}")
+    console = Console()
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Plan(args.seconds, Path(folder), songs=tuple(args.songs))
+        new = run(args.parts or list(PARTS), plan, console)
+    results = merged(_kept(args.out / "results.json"), new)
+    write(results, args.out)
+    show_promises(console, parts_of(results))
+    console.print(f"{args.out / 'RESULTS.md'}, {args.out / 'results.json'}")
+    if before is None:
+        return 0
+    return 0 if compared(console, before, new, args.limit) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
