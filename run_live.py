@@ -15,7 +15,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -76,7 +76,7 @@ OPTIONS = (
     Option("--set", "K=V", "set one value, such as renderer.width=640", many=True),
     Option("--list-avatars", None, "print the avatars that can sing"),
     Option("--list-devices", None, "print microphones, speakers and cameras"),
-    Option("--control", "[HOST:]PORT", "let OSC programs direct the live show from there"),
+    Option("--control", "[HOST:]PORT", "direct the live show: a page there, and OSC"),
     Option("--json", None, "doctor: print a list of name, status and fix"),
     Option("--serve", "[HOST:]PORT", "serve the page there (default: 127.0.0.1:8080)"),
     Option("--token", "T", "what a browser must know; needed on any host but this one"),
@@ -304,6 +304,8 @@ def _is_page(args: argparse.Namespace) -> bool:
     """Whether the page is to be served: when asked for, or when nothing else was."""
     show = [name for name in SHOW if getattr(args, name) not in (None, False)]
     page = [name for name in ("serve", "token", "tls_cert", "tls_key") if getattr(args, name)]
+    if args.control and "token" in page:  # it is for the control page
+        page.remove("token")
     if show and page:
         raise UsageError(f"--{page[0].replace('_', '-')} and --{show[0]} do not go together")
     return not show
@@ -363,7 +365,7 @@ def _perform(
     sinks = _closing(source, lambda: _open_sinks(specs, _format(args, config, source)))
     if live or microphone:
         control = _address(args.control, "--control") if args.control else None
-        return _show_live(avatar, drawing, source, sinks, config, warmth, control)
+        return _show_live(avatar, drawing, source, sinks, config, warmth, control, args.token)
     return _render(avatar, drawing, source, sinks, specs)
 
 
@@ -573,18 +575,20 @@ class _Status(logging.Handler):
 
 
 @contextmanager
-def _controlled(director: Director, control: tuple[str, int] | None) -> Iterator[None]:
-    """Listen for OSC while the show runs, if asked to."""
+def _controlled(
+    director: Director, control: tuple[str, int] | None, token: str | None
+) -> Iterator[None]:
+    """While the show runs, serve the control page and listen for OSC at the same port, if asked."""
     if control is None:
         yield
         return
+    from streaming.control import ControlPage
     from streaming.osccontrol import OscControl
 
-    listening = OscControl(director, *control)
-    try:
-        yield
-    finally:
-        listening.close()
+    with closing(ControlPage(director, *control, token)) as page:
+        print(f"control page: {page.url}", file=sys.stderr)
+        with closing(OscControl(director, control[0], page.port)):
+            yield
 
 
 def _show_live(
@@ -595,16 +599,17 @@ def _show_live(
     config: ShowConfig,
     warmth: Warmth | None,
     control: tuple[str, int] | None,
+    token: str | None,
 ) -> int:
-    """Live, with one status line, and a summary at the end. control: where OSC is listened for."""
+    """Live, with one status line, and a summary at the end. control: where it is directed from."""
     from streaming.director import Director
     from streaming.live import run_live, stop_on_signals
 
-    director = Director(avatar.face.wear if control else None)
+    director = Director(avatar.face.wear if control else None, config.style)
     status = _Status()
     logging.getLogger().addHandler(status)
     try:
-        with _controlled(director, control), stop_on_signals() as stopped:
+        with _controlled(director, control, token), stop_on_signals() as stopped:
             stats = run_live(
                 avatar,
                 source,

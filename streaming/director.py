@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from engine.timeline import FRAME_RATE
 FADE_S = 0.3  # s, where no other time is asked for
 LONGEST_S = 60.0  # s of a fade
 RECENTRE_S = 1.0  # s over which the head's middle is learnt
+MOST_TEMPO = 2.0
+RETURN_S = 1.5  # s in which a head that moved at another tempo comes back to where it is heard
+NEAR = 1e-5  # rad, m: of that, what nobody sees
 SIZES = ("mouth", "head", "eyes")
 
 
@@ -41,14 +45,44 @@ class _Fade:
         return self.value
 
 
+class Tempo:
+    """The same moves of head, shoulders and hair, quicker or calmer.
+
+    A pose is speed × direction, summed up; here the speed is another one. What that leads astray is
+    drawn back within RETURN_S, so a head can neither walk away nor stay away.
+    """
+
+    def __init__(self) -> None:
+        self._heard: F32 | None = None  # [11] the last pose, as heard
+        self._astray: F32 = np.zeros(11, np.float32)
+
+    def __call__(self, motion: Motion, tempo: float, frames: int) -> Motion:
+        """The next motion, `frames` after the last one; at tempo 1, in the end, the same object."""
+        pose = np.concatenate([motion.head, motion.body, motion.hair]).astype(np.float32)
+        if self._heard is not None:
+            moved = np.float32(tempo - 1) * (pose - self._heard)
+            keep = np.float32(np.exp(-frames / (RETURN_S * FRAME_RATE)))
+            self._astray = keep * self._astray + moved
+        self._heard = pose
+        if tempo == 1 and float(np.abs(self._astray).max()) < NEAR:
+            return motion
+        head, body, hair = np.split(pose + self._astray, (6, 9))
+        return replace(motion, head=head, body=body, hair=hair)
+
+
 class Director:
     """Takes requests from any thread; `motion` and `sound` are the show's."""
 
-    def __init__(self, restyle: Callable[[int], None] | None = None) -> None:
-        """restyle: wears another style from now on; raises ValueError for one there is not."""
-        self._restyle = restyle
+    def __init__(
+        self, restyle: Callable[[int], None] | None = None, style: int | None = None
+    ) -> None:
+        """restyle: wears another style from now on; raises ValueError for one there is not. style:
+        the one worn so far."""
+        self._restyle, self._style = restyle, style
         self._lock = threading.Lock()
         self._sizes = {name: _Fade(1.0, 1.0) for name in SIZES}
+        self._tempo_asked = _Fade(1.0, 1.0)
+        self._tempo = Tempo()
         self._rest = _Fade(0.0, 0.0)
         self._overlays: dict[str, _Fade] = {}
         self._centre = [_Fade(0.0, 0.0) for _ in range(3)]
@@ -59,7 +93,12 @@ class Director:
     # -- requests
 
     def size(self, name: str, value: float, seconds: float = FADE_S) -> None:
-        """How large `mouth`, `head` or `eyes` play. Raises BadRequest."""
+        """How large `mouth`, `head` or `eyes` play; or `tempo`, how fast the head moves. Raises
+        BadRequest."""
+        if name == "tempo":
+            with self._lock:
+                _fade(self._tempo_asked, _within(value, MOST_TEMPO, name), seconds)
+            return
         if name not in SIZES:
             raise BadRequest(f"unknown {name}; there are {', '.join(SIZES)}")
         with self._lock:
@@ -96,10 +135,11 @@ class Director:
             self._restyle(number)
         except ValueError as error:
             raise BadRequest(str(error)) from None
+        self._style = number
 
     def reset(self, seconds: float = FADE_S) -> None:
         """Everything as at the beginning, but the style."""
-        for name in SIZES:
+        for name in (*SIZES, "tempo"):
             self.size(name, 1.0, seconds)
         for name in tuple(self._overlays):
             self.overlay(name, 0.0, seconds)
@@ -108,6 +148,18 @@ class Director:
         with self._lock:
             for fade in self._centre:
                 _fade(fade, 0.0, seconds)
+
+    def asked(self) -> dict[str, Any]:
+        """What is asked for now: where fades lead to. style: None where it was never chosen."""
+        with self._lock:
+            return {
+                **{name: fade.target for name, fade in self._sizes.items()},
+                "tempo": self._tempo_asked.target,
+                "overlays": {n: f.target for n, f in self._overlays.items() if f.target},
+                "rest": bool(self._rest.target),
+                "mute": self._muted,
+                "style": self._style,
+            }
 
     # -- the show
 
@@ -118,6 +170,7 @@ class Director:
             self._frame = motion.frame
             share = min(1.0, frames / (RECENTRE_S * FRAME_RATE))
             self._middle = self._middle + np.float32(share) * (motion.head[:3] - self._middle)
+            motion = self._tempo(motion, self._tempo_asked.move(frames), frames)
             overlays = {name: fade.move(frames) for name, fade in self._overlays.items()}
             self._overlays = {
                 name: fade for name, fade in self._overlays.items() if fade.value or fade.target

@@ -65,6 +65,15 @@ class Gate:
         if scheme != "Bearer" or not (token or self._holds(given, "pass")):
             raise Denied(401, "this server needs its token")
 
+    def check_token(self, headers: Mapping[str, str]) -> None:
+        """Raise Denied unless the request carries the token itself, if one is needed: a pass, which
+        pages of guests have, is not enough."""
+        if self._token is None:
+            return
+        scheme, _, given = headers.get("Authorization", "").partition(" ")
+        if scheme != "Bearer" or not hmac.compare_digest(given.encode(), self._token.encode()):
+            raise Denied(401, "this server needs its token")
+
     def check_ticket(self, ticket: str) -> None:
         """Raise Denied for a ticket that is not ours, too old, or used before."""
         if not self._holds(ticket, "ticket") or ticket in self._used:
@@ -130,12 +139,18 @@ class Rate:
 
     def check(self, address: str) -> None:
         """Count a request; raise Denied (429) when there were too many."""
-        now = self._now()
-        level, at = self._levels.pop(address, (0.0, now))
-        level = max(0.0, level - (now - at) * self._leak)
-        full = level + 1 > self._count
-        self._levels[address] = (level if full else level + 1, now)
+        self.refuse_full(address)
+        level, now = self._level(address), self._now()
+        self._levels.pop(address, None)
+        self._levels[address] = (level + 1, now)
         while len(self._levels) > MOST_KNOWN:
             self._levels.popitem(last=False)
-        if full:
+
+    def refuse_full(self, address: str) -> None:
+        """Raise Denied (429) when there were too many already; counts nothing."""
+        if self._level(address) + 1 > self._count:
             raise Denied(429, "too many requests", retry_after=max(1, round(1 / self._leak)))
+
+    def _level(self, address: str) -> float:
+        level, at = self._levels.get(address, (0.0, self._now()))
+        return max(0.0, level - (self._now() - at) * self._leak)

@@ -1,6 +1,7 @@
 """OSC in: a lighting desk, TouchOSC, a stream deck, another program directs the show.
 
     /cantar/mouth 1.2 [seconds]          how large it plays, 0 to 2; also /cantar/head, /cantar/eyes
+    /cantar/tempo 0.5 [seconds]          how fast head and shoulders move, 0 to 2
     /cantar/overlay smile 1 [seconds]    an expression laid over the face, 0 to 1
     /cantar/rest 1 [seconds]             away; 0: back
     /cantar/mute 1                       the microphone
@@ -22,7 +23,7 @@ from typing import Any
 from pythonosc.dispatcher import Dispatcher
 from pythonosc.osc_server import BlockingOSCUDPServer
 
-from streaming.director import BadRequest, Director
+from streaming.director import SIZES, BadRequest, Director
 from streaming.ports import UserError
 
 PREFIX = "/cantar/"
@@ -86,7 +87,7 @@ def _commands(director: Director) -> dict[str, Callable[..., None]]:
         return lambda value, *fade: director.size(name, float(value), *map(float, fade[:1]))
 
     return {
-        **{name: sized(name) for name in ("mouth", "head", "eyes")},
+        **{name: sized(name) for name in (*SIZES, "tempo")},
         "overlay": lambda name, weight=1.0, *fade: director.overlay(
             str(name), float(weight), *map(float, fade[:1])
         ),

@@ -5,25 +5,23 @@
     GET  /avatars/NAME.png    portraits        DELETE /sessions/ID    the end
     POST /login               token → pass     POST   /songs          a file → {song, seconds}
     GET  /motion              WebSocket: PCM in, motion out (`motionsocket.py`)
+    GET  /control  /direction a page that directs all shows, and what it asks for: PATCH /direction
     GET  /healthz /readyz /metrics
 
-Every error is JSON, `{"error": "…"}`, with its HTTP code. No path of a request ever becomes the
-path of a file: pages are read at the start, into a table.
+Every error is JSON, `{"error": "…"}`, with its HTTP code (`answers.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import logging
 import signal
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -33,13 +31,22 @@ from prometheus_client import CollectorRegistry, generate_latest
 from engine.avatar import open_renderer
 from engine.motion.resting import neutral
 from engine.rendering.identity import list_identities, load_identity
-from streaming.gate import Denied, Gate, Rate
+from streaming.answers import (
+    SMALL,
+    Refused,
+    error_answer,
+    guarded,
+    read_json,
+    serve_pages,
+)
+from streaming.control import REQUESTS, STYLES, direction_of
+from streaming.gate import Gate, Rate
 from streaming.line import ShowConfig
 from streaming.meters import ShowCollector
 from streaming.motionsocket import Motions
 from streaming.ports import Source, UserError
 from streaming.schemes import open_source
-from streaming.sessions import Refused, Sessions, Wings, Wish
+from streaming.sessions import Sessions, Wings, Wish
 from streaming.songs import Songs, TooLarge
 from streaming.tuning import keep_to_ports, set_bitrates
 from streaming.webrtc import BadOffer
@@ -50,36 +57,12 @@ wire = logging.getLogger(
 )  # what is no HTTP at all: anybody could fill the log with it
 wire.setLevel(logging.CRITICAL)
 
-WEB = Path(__file__).parent / "web"
-PAGES = {"/": "index.html", "/stage": "stage.html"}
-TYPES = {
-    ".html": "text/html",
-    ".js": "text/javascript",
-    ".css": "text/css",
-    ".svg": "image/svg+xml",
-}
-STYLES = ("Shy", "Warm", "Pop", "Rock", "Dreamy", "Theatrical")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-SMALL = 65536  # bytes: the most that a JSON body may have
-BODY_S = 10.0  # s that a JSON body may take to come
 LOADING_S = 10.0  # s that a show may wait for the first singer
 UPLOAD_S = 300.0  # s that a song may take
 IDLE_S = 15.0  # s that a connection may take for a request's head, or be idle
 LINGER_S = 2.0  # s that the rest of a refused body is taken, so that its sender reads why
 PORTRAIT = 512  # pixels
-SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; "
-    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-cache",
-}
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -137,23 +120,23 @@ class Server:
         self.opened = asyncio.Event()
         self.denied = 0
         self.failure: Exception | None = None
-        self._files = {f"/{p.name}": (p.read_bytes(), TYPES[p.suffix]) for p in _web_files()}
         self._portraits: dict[str, bytes] = {}
         self._drawing = asyncio.Lock()
         clock = time.monotonic
         self._rates = {
             "offer": Rate(config.web.offers_per_minute, 60, clock), "login": Rate(10, 60, clock),
             "song": Rate(20, 60, clock), "motion": Rate(30, 60, clock),
+            "direction": Rate(REQUESTS, 60, clock),
         }  # fmt: skip
         self._metrics = CollectorRegistry()
         self._metrics.register(ShowCollector(self.sessions, lambda: self.denied))
 
     def app(self) -> web.Application:
         """The routes; `opened` follows once the application has started."""
-        app = web.Application(middlewares=[self._guarded], client_max_size=SMALL)
+        guard = guarded(self.gate, self._denied)
+        app = web.Application(middlewares=[guard], client_max_size=SMALL)
+        serve_pages(app)
         routes = app.router
-        for path in [*PAGES, *self._files]:
-            routes.add_get(path, self._file)
         routes.add_get("/config", self._config)
         routes.add_get("/avatars/{name}.png", self._portrait)
         routes.add_post("/login", self._login)
@@ -161,6 +144,8 @@ class Server:
         routes.add_post("/offer", self._offer)
         routes.add_patch("/sessions/{id}", self._change)
         routes.add_delete("/sessions/{id}", self._end)
+        routes.add_get("/direction", self._asked)
+        routes.add_patch("/direction", self._direct)
         routes.add_post("/songs", self._song)
         routes.add_get("/motion", self._motion)
         routes.add_get("/healthz", self._healthz)
@@ -190,38 +175,8 @@ class Server:
 
     # -- every request
 
-    @web.middleware
-    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Origin first; then errors as JSON, and the headers that every answer carries."""
-        shared: dict[str, str] = {}
-        try:
-            self.gate.check_origin(request.headers)
-            shared = self.gate.sharing(request.headers)
-            asked_before = request.method == "OPTIONS" and shared
-            response = web.Response(status=204) if asked_before else await handler(request)
-        except (Denied, Refused) as error:
-            self.denied += isinstance(error, Denied)
-            response = _error(error.status, str(error), error.retry_after)
-        except (BadOffer, ValueError, TypeError) as error:
-            response = _error(400, str(error))
-        except UserError as error:
-            response = _error(422, str(error))
-        except TooLarge as error:
-            response = _error(413, str(error))
-        except TimeoutError:
-            response = _error(408, "the request took too long to come")
-        except ConnectionError as error:
-            response = _error(503, str(error), 30)
-        except web.HTTPException as error:
-            response = _error(error.status, error.reason)
-            if "Allow" in error.headers:
-                response.headers["Allow"] = error.headers["Allow"]
-        except Exception:  # a bug: its traceback is for the log, not for the network
-            log.exception("a request failed")
-            response = _error(500, "something went wrong here; the log says what")
-        if not response.prepared:
-            response.headers.update(SECURITY | shared)
-        return response
+    def _denied(self) -> None:
+        self.denied += 1
 
     def _let_in(self, request: web.Request, kind: str) -> None:
         """Raise Denied for too many requests of a kind, or one without a pass."""
@@ -229,11 +184,6 @@ class Server:
         self.gate.check_pass(request.headers)
 
     # -- what there is
-
-    async def _file(self, request: web.Request) -> web.Response:
-        name = f"/{PAGES[request.path]}" if request.path in PAGES else request.path
-        body, kind = self._files[name]
-        return web.Response(body=body, content_type=kind, charset="utf-8")
 
     async def _config(self, request: web.Request) -> web.Response:
         """What a page needs to know before it asks for a show."""
@@ -274,15 +224,15 @@ class Server:
 
     async def _healthz(self, request: web.Request) -> web.Response:
         if self.failure is not None:
-            return _error(500, f"no avatar can sing: {self.failure}")
+            return error_answer(500, f"no avatar can sing: {self.failure}")
         return web.json_response({"status": "ok"})
 
     async def _readyz(self, request: web.Request) -> web.Response:
         """Whether another show would be let in."""
         if not self.opened.is_set() or self.sessions.draining:
-            return _error(503, "not now", 5)
+            return error_answer(503, "not now", 5)
         if len(self.sessions) >= self.sessions.capacity:
-            return _error(503, "all places are taken", 30)
+            return error_answer(503, "all places are taken", 30)
         return web.json_response({"status": "ready"})
 
     async def _show_metrics(self, request: web.Request) -> web.Response:
@@ -294,7 +244,7 @@ class Server:
 
     async def _login(self, request: web.Request) -> web.Response:
         self._rates["login"].check(request.remote or "")
-        body = await _json(request)
+        body = await read_json(request)
         return web.json_response({"pass": self.gate.login(body.get("token"))})
 
     async def _ticket(self, request: web.Request) -> web.Response:
@@ -305,7 +255,7 @@ class Server:
 
     async def _offer(self, request: web.Request) -> web.Response:
         self._let_in(request, "offer")
-        body = await _json(request)
+        body = await read_json(request)
         sdp, kind = body.pop("sdp", None), body.pop("type", None)
         if kind != "offer" or not isinstance(sdp, str):
             raise BadOffer('expected {"type": "offer", "sdp": "…"}')
@@ -330,7 +280,7 @@ class Server:
 
     async def _change(self, request: web.Request) -> web.Response:
         self._let_in(request, "offer")
-        wish = _wish(await _json(request))
+        wish = _wish(await read_json(request))
         await self.sessions.change(request.match_info["id"], wish)
         return web.Response(status=204)
 
@@ -339,6 +289,21 @@ class Server:
         if not await self.sessions.end(request.match_info["id"]):
             raise Refused(404, "that show is over")
         return web.Response(status=204)
+
+    async def _asked(self, request: web.Request) -> web.Response:
+        self._let_in_operator(request)
+        return web.json_response(direction_of(self.sessions.direction))
+
+    async def _direct(self, request: web.Request) -> web.Response:
+        """All shows that run, and those to come, as somebody in the control room asks."""
+        self._let_in_operator(request)
+        self.sessions.direct(await read_json(request))
+        return web.json_response(direction_of(self.sessions.direction))
+
+    def _let_in_operator(self, request: web.Request) -> None:
+        """Raise Denied for whoever has but a pass: that is for a show of one's own."""
+        self._rates["direction"].check(request.remote or "")
+        self.gate.check_token(request.headers)
 
     async def _song(self, request: web.Request) -> web.Response:
         self._let_in(request, "song")
@@ -363,37 +328,6 @@ class Server:
             self.gate.check_ticket(request.query.get("ticket", ""))
         await self._ready()
         return await self.motions.answer(request)
-
-
-def _web_files() -> list[Path]:
-    return [path for path in sorted(WEB.iterdir()) if path.suffix in TYPES]
-
-
-def _error(status: int, reason: str, retry_after: int | None = None) -> web.Response:
-    response = web.json_response({"error": reason}, status=status)
-    if retry_after is not None:
-        response.headers["Retry-After"] = str(retry_after)
-    return response
-
-
-async def _json(request: web.Request) -> dict[str, Any]:
-    """The body as a JSON object. Raises ValueError, TooLarge, TimeoutError, and 415."""
-    if request.content_type != "application/json":
-        raise web.HTTPUnsupportedMediaType
-    if (request.content_length or 0) > SMALL:
-        raise TooLarge(f"a request may have at most {SMALL} bytes")
-    async with asyncio.timeout(BODY_S):
-        try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            raise TooLarge(f"a request may have at most {SMALL} bytes") from None
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise ValueError("the body is not JSON") from None
-    if not isinstance(value, dict):
-        raise ValueError("expected a JSON object")
-    return value
 
 
 def _wish(body: dict[str, Any]) -> Wish:

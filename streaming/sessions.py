@@ -25,6 +25,9 @@ from engine.avatar import Avatar
 from engine.rendering.identity import RENDERERS, list_identities
 from engine.signals import Motion, Picture, Sound
 from engine.timeline import FRAME_RATE
+from streaming.answers import Refused
+from streaming.control import check_style, direct
+from streaming.director import Director
 from streaming.drawing import DrawingEnded, DrawingProcess
 from streaming.line import LiveLine, ShowConfig
 from streaming.live import Warmth, WorkerError, run_live, warm_up
@@ -46,16 +49,7 @@ TIDY_S = 0.2  # after a show's end
 LEVELS_EVERY = 0.1  # s
 REAP_EVERY = 10  # levels
 SILENT, LOUD = -36.0, 4.0  # first cepstral coefficient where a meter begins and ends
-STYLES = 6
 LEAST_FPS = 28.5  # of a running show; below it nobody else is let in
-
-
-class Refused(Exception):
-    """A session that cannot be had: HTTP `status`, and when to ask again (seconds) if ever."""
-
-    def __init__(self, status: int, reason: str, retry_after: int | None = None) -> None:
-        super().__init__(reason)
-        self.status, self.retry_after = status, retry_after
 
 
 @dataclass(frozen=True)
@@ -82,8 +76,8 @@ class Wish:
             raise ValueError("song: expected the id of an uploaded song with input song")
         if self.avatar is not None and self.avatar not in list_identities():
             raise ValueError(f"avatar: expected one of {', '.join(list_identities())}")
-        if self.style is not None and (type(self.style) is not int or not 0 <= self.style < STYLES):
-            raise ValueError(f"style: expected a whole number from 0 to {STYLES - 1}")
+        if self.style is not None:
+            check_style(self.style)
         if self.framing not in (None, "bust", "face"):
             raise ValueError("framing: expected bust or face")
         if self.renderer not in (None, *RENDERERS):
@@ -225,10 +219,15 @@ class Performer:
         with self._drawing:
             return self.cast.drawing.draw_small(motion)
 
+    def wear(self, style: int) -> None:
+        """Sing in another style. Raises ValueError for one there is not."""
+        self.cast.avatar.face.wear(style)
+
     def change(self, cast: Cast) -> Cast:
         """Somebody else sings on, from the next frame; returns who sang so far."""
         with self._drawing, self._hearing:
             before, self.cast = self.cast, cast
+        before.avatar.face.wear(before.config.style)
         return before
 
 
@@ -253,6 +252,7 @@ class Session:
     ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.performer = Performer(cast)
+        self.director = Director(self.performer.wear)
         self.incoming, self.outgoing = incoming, outgoing
         self.peer: Peer | None = None
         self.line: LiveLine | None = None
@@ -288,6 +288,7 @@ class Session:
                 draw_small=self.performer.draw_small,
                 watch=functools.partial(setattr, self, "line"),
                 alone=False,
+                director=self.director,
             )
         except (UserError, WorkerError, DrawingEnded) as error:
             self.failure = str(error)
@@ -393,6 +394,7 @@ class Sessions:
         self.counts = Counts()
         self.draining = False
         self.capacity = config.web.sessions or 1
+        self.direction = Director(lambda style: None)  # what the control room asks of every show
         self._open_song, self._now = open_song, now
         self._wings = wings or Wings()
         self._cores = cores or _cores()
@@ -433,6 +435,10 @@ class Sessions:
         await asyncio.gather(*self._ending, *self._leaving)
         await self._in_executor(self._wings.close)
         gc.unfreeze()
+
+    def direct(self, request: dict[str, Any]) -> None:
+        """Ask every show, and those to come, for something. Raises BadRequest."""
+        direct([self.direction, *(session.director for session in self.live)], request)
 
     async def offer(self, sdp: str, wish: Wish) -> tuple[Session, str]:
         """A new show and the answer to its page. Raises Refused, BadOffer, UserError."""
@@ -498,8 +504,10 @@ class Sessions:
             self.counts.frames += session.line.stats.frames
             self.counts.skipped += session.line.stats.skipped
         self.counts.failed += session.failure is not None
+        cast = session.performer.cast
+        cast.avatar.face.wear(cast.config.style)
         free = self._wings.put if over else Wings.dismiss  # who still sings sings for nobody else
-        await self._in_executor(free, session.performer.cast)
+        await self._in_executor(free, cast)
         asyncio.get_running_loop().call_later(TIDY_S, _tidy)
 
     def _admit(self) -> None:
@@ -536,7 +544,9 @@ class Sessions:
         def over(session: Session) -> None:
             loop.call_soon_threadsafe(self._over, session)
 
-        return Session(cast, source, incoming, outgoing, on_over=over, now=self._now)
+        session = Session(cast, source, incoming, outgoing, on_over=over, now=self._now)
+        direct([session.director], {**self.direction.asked(), "seconds": 0})
+        return session
 
     async def _take(self, wish: Wish) -> Cast:
         """Who sings this wish. Goes back to the wings when nobody waits for it any more."""

@@ -31,7 +31,7 @@ SWITCHES = (
     "--disable-renderer-backgrounding", "--disable-background-timer-throttling",
     "--disable-dev-shm-usage",
 )  # fmt: skip
-KEYS = {"Tab": 9, "Enter": 13, "Escape": 27}
+KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37}
 PATIENCE = 20.0  # s for anything the browser is asked
 LISTENS = re.compile(r"DevTools listening on ws://127\.0\.0\.1:(\d+)/")
 UNTIL = """new Promise((done, failed) => {
@@ -182,13 +182,16 @@ class Browser:
                 clickCount=1,
             )  # fmt: skip
 
-    def press(self, key: str) -> None:
-        """A key of the keyboard: one of KEYS."""
+    def press(self, key: str, *, shift: bool = False) -> None:
+        """A key of the keyboard: one of KEYS, a letter or a digit."""
+        code, number = key, KEYS.get(key) or ord(key.upper())
+        if len(key) == 1:
+            code = f"Digit{key}" if key.isdigit() else f"Key{key.upper()}"
         text = {"text": "\r"} if key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
             self.call(
-                "Input.dispatchKeyEvent", type=kind, key=key, code=key,
-                windowsVirtualKeyCode=KEYS[key], **text,
+                "Input.dispatchKeyEvent", type=kind, key=key, code=code,
+                windowsVirtualKeyCode=number, modifiers=8 * shift, **text,
             )  # fmt: skip
 
     def choose(self, selector: str, path: Path) -> None:

@@ -189,3 +189,42 @@ def test_a_live_show_is_directed() -> None:
     assert all(frame.motion.blendshapes[INDEX["eyeBlinkLeft"]] == 1 for frame in heard)
     assert not any(frame.motion.blendshapes[JAW_OPEN] for frame in heard)
     assert not any(frame.sound.samples.any() for frame in sink.frames)
+
+
+# ---- tempo --------------------------------------------------------------------------------------
+
+
+def nods(frames: int) -> list[Motion]:
+    """A head that nods once a second."""
+    yaw = 0.2 * np.sin(np.arange(frames) * 2 * np.pi / 30)
+    return [
+        Motion(n, face(jawOpen=0.4), np.array([yaw[n], 0, 0, 0, 0, 0], np.float32))
+        for n in range(frames)
+    ]
+
+
+def speeds(motions: list[Motion]) -> np.ndarray:
+    return np.abs(np.diff([float(motion.head[0]) for motion in motions]))
+
+
+def test_at_another_tempo_the_head_moves_so_much_faster() -> None:
+    for tempo in (0.0, 0.5, 2.0):
+        director = Director()
+        director.size("tempo", tempo, 0.0)
+        played = [director.motion(motion) for motion in nods(300)]
+        ratio = speeds(played)[60:].mean() / speeds(nods(300))[60:].mean()
+        assert ratio == pytest.approx(tempo, abs=0.12)
+
+
+def test_no_tempo_leads_a_head_away_and_at_the_first_tempo_it_comes_back() -> None:
+    director = Director()
+    director.size("tempo", 2.0, 0.0)
+    ramp = [
+        Motion(n, face(), np.full(6, min(n, 30) / 60, np.float32)) for n in range(900)
+    ]  # turns once, and stays
+    played = [director.motion(motion) for motion in ramp]
+    assert max(float(np.abs(m.head).max()) for m in played) <= 2 * 0.5
+    assert np.allclose(played[-1].head, 0.5, atol=1e-3)
+    director.size("tempo", 1.0, 0.0)
+    last = [director.motion(Motion(n, face(), ramp[-1].head)) for n in range(900, 1300)][-1]
+    assert last.head is ramp[-1].head

@@ -286,6 +286,30 @@ def test_of_two_connections_to_a_show_one_has_it_and_none_outlives_it(run):
     run(scenario)
 
 
+def test_the_control_room_directs_every_show_also_those_to_come(run):
+    async def scenario(server, client):
+        async def ask(request):
+            async with client.patch("/direction", json=request) as response:
+                return response.status, await response.json()
+
+        assert (await ask({"mouth": 3}))[0] == 400
+        assert (await ask({"mouth": 0.0, "style": 5}))[1]["mouth"] == 0
+        visitor = Visitor(client)
+        await visitor.ask(input="demo")
+        (session,) = server.sessions.live
+        assert session.director.asked()["mouth"] == 0
+        cast = session.performer.cast
+        assert cast.avatar.face.code[..., 5] == 1
+        assert (await ask({"overlays": {"wink": 1}}))[0] == 200
+        assert session.director.asked()["overlays"] == {"wink": 1}
+        await visitor.leave()
+        await server.sessions.end(session.id)
+        assert cast.avatar.face.code[..., cast.config.style] == 1  # for whoever has it next
+        await ask({"reset": True, "style": cast.config.style})
+
+    run(scenario)
+
+
 def test_a_show_that_cannot_be_watched_ends_and_the_next_one_is_watched(run, caplog):
     async def scenario(server, client):
         ill, well = Visitor(client), Visitor(client)
@@ -437,7 +461,8 @@ def test_with_a_token_nothing_is_told_without_it():
         async with serving_nobody(token="hush hush") as (_, client):
             for method, path in (("GET", "/config"), ("POST", "/offer"), ("POST", "/songs"),
                                  ("GET", "/metrics"), ("DELETE", "/sessions/x"),
-                                 ("POST", "/ticket"), ("GET", "/motion")):  # fmt: skip
+                                 ("POST", "/ticket"), ("GET", "/motion"),
+                                 ("GET", "/direction"), ("PATCH", "/direction")):  # fmt: skip
                 async with client.request(method, path) as response:
                     assert response.status == 401, path
             async with client.post("/login", json={"token": "hush"}) as response:
@@ -448,6 +473,10 @@ def test_with_a_token_nothing_is_told_without_it():
             for path in ("/config", "/metrics"):
                 async with client.get(path, headers=bearer) as response:
                     assert response.status == 200
+            for word, status in ((got, 401), ("hush hush", 200)):  # a pass is for one's own show
+                bearer = {"Authorization": f"Bearer {word}"}
+                async with client.get("/direction", headers=bearer) as response:
+                    assert response.status == status
             async with client.get("/") as response:
                 assert response.status == 200  # the page itself, which then asks for the token
 
@@ -474,7 +503,7 @@ def test_a_site_that_the_operator_named_may_ask_and_no_other():
 
 def test_pages_carry_a_strict_policy_and_no_inline_script(run):
     async def scenario(server, client):
-        for path in ("/", "/stage"):
+        for path in ("/", "/stage", "/control"):
             async with client.get(path) as response:
                 text, policy = await response.text(), response.headers
                 assert "default-src 'none'" in policy["Content-Security-Policy"]
