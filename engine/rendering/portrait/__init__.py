@@ -17,12 +17,12 @@ from engine.avatar import RendererConfig
 from engine.motion.blendshapes import EYE_BLINK_LEFT, EYE_BLINK_RIGHT
 from engine.rendering.head.rig import finite, gazes, shape_weights, softly, spine, turning
 from engine.rendering.identity import Identity
-from engine.rendering.portrait.eyes import Eye, lid_mesh, make_eyes
+from engine.rendering.portrait.eyes import Eye, lid_mesh, lip_colours, make_eyes
 from engine.rendering.portrait.face import read_face
 from engine.rendering.portrait.fitting import liken
 from engine.rendering.portrait.ground import cut_out, own_colour, without_person
 from engine.rendering.portrait.landmarks import Landmarks, landmarks_of
-from engine.rendering.portrait.mouth import Mouth
+from engine.rendering.portrait.mouth import Mouth, between_lips, without_teeth
 from engine.rendering.portrait.sheet import closed_oval, make_sheet
 from engine.rendering.puppet.stage import Stage
 from engine.signals import U8, Motion, Picture
@@ -35,7 +35,7 @@ I32 = NDArray[np.int32]
 
 TURNS = np.radians([19.0, 15.0, 18.0])  # yaw, pitch, roll that one photo can bear
 SHIFT = 0.6  # of the head's shift, so that its edges stay in the picture
-LEAN = 0.5  # of the shoulders' turn
+LEAN = 1.0  # of the shoulders' turn
 FINER = 3  # samples a pixel has each way, at eyes and mouth
 PAD = 3  # pixels around them
 TALL = {"bust": 2.75, "face": 1.75}  # heights of the face in the picture's height
@@ -79,14 +79,19 @@ class Portrait:
         view = make_view(landmarks_of(identity), config, stage.close())
         face = read_face()
         like = liken(face, view.places)
-        self.sheet = make_sheet(face, like, (config.width, config.height), view.margin, view.matte)
         self.texture, self.ground = view.texture, view.ground
         to_texel = view.fine, view.margin * view.fine
+        upper, lower = (like.places[row] * to_texel[0] + to_texel[1] for row in face.openings[2])
+        lips = lip_colours(self.texture, like.places, face, to_texel)
+        without_teeth(self.texture, upper, lower, lips)
+        cut = (between_lips(self.texture, upper, lower) - to_texel[1]) / to_texel[0]
+        size = config.width, config.height
+        self.sheet = make_sheet(face, like, size, view.margin, view.matte, cut)
         self.source = (self.sheet.places * to_texel[0] + to_texel[1]).astype(np.float32)
         self.camera, self.turn = like.pose.camera, like.pose.turn
         irises = view.places[468:]
         self.eyes = make_eyes(face, self.sheet, like.pose, irises, self.texture, to_texel)
-        self.mouth = Mouth(face, like, self.sheet, view.skin)
+        self.mouth = Mouth(face, like, self.sheet, view.skin, lips)
         joint = self.turn @ face.neck[1]
         self.neck = np.stack([joint + face.neck[0] - face.neck[1], joint]).astype(np.float32)
         self._buffers()
@@ -110,7 +115,7 @@ class Portrait:
         closures = weights[[EYE_BLINK_LEFT, EYE_BLINK_RIGHT]]
         for eye, gaze, closure in zip(self.eyes, gazes(limited), closures, strict=True):
             self._eye(eye, gaze, float(closure), frames[-1], out)
-        self.mouth.pose(weights, frames, self.camera)
+        self.mouth.pose(weights, frames, self.camera, self.posed)
         self._mouth(out)
         if self.config.background == "transparent":
             straighten(out)
@@ -165,7 +170,7 @@ class Portrait:
         window = Window(lips.reshape(-1, 3), out)
         if window.empty:
             return
-        self.mouth.draw(window.place(lips), window.magnify, window.nearest, window.fine)
+        self.mouth.draw(window.place, window.nearest, window.fine)
         self._sheet(window)
         window.close(out)
 

@@ -9,7 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.rendering.portrait.face import ABOVE_LID, IRIS, UPPER_LID, Face
+from engine.rendering.portrait.face import (
+    ABOVE_LID,
+    IRIS,
+    LIP_BOTTOM,
+    LIP_TOP,
+    Face,
+)
 from engine.rendering.portrait.fitting import Pose
 from engine.rendering.portrait.sheet import Sheet
 
@@ -247,7 +253,7 @@ def quads(rows: int, columns: int) -> I32:
 def _fold(face: Face, side: str) -> I32:
     """Points of the sheet above the upper lid, one for each point of the lid's edge."""
     row = {tuple(pair): 468 + k for k, pair in enumerate(face.halves.tolist())}
-    ring = (UPPER_LID[side][0], *ABOVE_LID[side], UPPER_LID[side][-1])
+    ring = ABOVE_LID[side]
     out = [ring[0]]
     for a, b in pairwise(ring):
         out += [row.get((min(a, b), max(a, b)), b), b]
@@ -256,7 +262,14 @@ def _fold(face: Face, side: str) -> I32:
 
 def lid_mesh(edge: F32, fold: F32) -> F32:
     """[rows · columns, 3] of a lid's skin in the picture. edge, fold: [columns, 3]."""
-    return np.concatenate([edge + np.float32(t) * (fold - edge) for t in LID_ROWS])
+    reach = beyond_corner(len(edge))[:, None] * (fold - edge)
+    return np.concatenate([edge + np.float32(t) * reach for t in LID_ROWS])
+
+
+def beyond_corner(columns: int) -> F32:
+    """[columns] how much farther than the fold a shut lid's skin reaches, from the outer corner
+    on: there long lashes stand out beyond the lid."""
+    return (1.0 + 0.9 * np.exp(-np.arange(columns) / 1.6)).astype(np.float32)
 
 
 def _lid(
@@ -265,7 +278,8 @@ def _lid(
     """Skin for a shut lid: the colour above the fold, smoothed, a line of lashes at its edge."""
     tall, wide = LID_PATCH
     to = sheet.places.astype(np.float64) * to_texel[0] + to_texel[1]
-    edge, top = to[rows[0]], to[fold]
+    edge = to[rows[0]]
+    top = edge + beyond_corner(len(edge))[:, None] * (to[fold] - edge)
     column = np.linspace(0, len(edge) - 1, wide)
     index = np.arange(len(edge))
     at = lambda p: np.stack([np.interp(column, index, p[:, k]) for k in (0, 1)], -1)  # noqa: E731
@@ -282,7 +296,8 @@ def _lid(
     ends = np.interp(np.linspace(0, 1, wide), [0, 0.10, 0.9, 1], [0, 1, 1, 0])[None]
     line = (line * ends)[..., None]
     inks = inks * (1 - line) + lash * line
-    alpha = np.interp(t, [0.75, 1.2], [1.0, 0.0])[:, None] * np.sqrt(ends)
+    corners = np.interp(np.linspace(0, 1, wide), [0, 0.04, 0.96, 1], [0, 1, 1, 0])[None]
+    alpha = np.interp(t, [0.75, 1.2], [1.0, 0.0])[:, None] * corners
     patch = np.dstack([inks * alpha[..., None], alpha * 255.0])
     across = np.linspace(0.5, wide - 0.5, len(edge))
     down = np.interp(LID_ROWS, t[::-1], np.arange(tall)[::-1] + 0.5)
@@ -293,6 +308,21 @@ def _lid(
         triangles=quads(len(LID_ROWS), len(edge)),
         texture=np.ascontiguousarray(np.round(np.clip(patch, 0, 255)).astype(np.uint8)),
     )
+
+
+def lip_colours(texture: U8, places: F64, face: Face, to_texel: tuple[float, float]) -> F64:
+    """[2, n, 3] the lips along the edges of the mouth: the median across each lip."""
+    out = []
+    for row, beyond in zip(face.openings[2], (LIP_TOP, LIP_BOTTOM), strict=True):
+        edge = places[row]
+        at = np.linspace(0, len(row) - 1, len(beyond))
+        outer = places[list(beyond)]
+        index = np.arange(len(row))
+        outer = np.stack([np.interp(index, at, outer[:, k]) for k in (0, 1)], -1)
+        steps = [edge + t * (outer - edge) for t in (0.3, 0.4, 0.5, 0.6)]
+        seen = [_colours(texture, step * to_texel[0] + to_texel[1]) for step in steps]
+        out.append(np.median(seen, axis=0))
+    return np.stack(out)
 
 
 def _colours(texture: U8, places: F64) -> F32:

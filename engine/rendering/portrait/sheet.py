@@ -15,7 +15,7 @@ from scipy.sparse import coo_matrix, csr_matrix, diags
 from scipy.sparse.linalg import splu
 from scipy.spatial import Delaunay
 
-from engine.motion.blendshapes import EYE_BLINK_LEFT, EYE_BLINK_RIGHT, JAW_OPEN
+from engine.motion.blendshapes import EYE_BLINK_LEFT, EYE_BLINK_RIGHT, INDEX, JAW_OPEN
 from engine.rendering.portrait.face import OVAL, Face
 from engine.rendering.portrait.fitting import Likeness
 
@@ -24,7 +24,12 @@ F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
 
-BREATH = 52  # the shape after the 52
+SEALED = [
+    index for name, index in INDEX.items()
+    if name.startswith(("mouthPress", "mouthRoll", "mouthShrug", "mouthLeft", "mouthRight",
+                        "mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch", "mouthPucker",
+                        "cheek", "jawLeft", "jawRight", "jawForward"))
+]  # fmt: skip
 PARTED = 0.06  # of the mouth's width: lips nearer to each other are closed in the photo
 OVERLAP = 0.0005  # metres that a closed upper lid reaches beyond the lower one
 REACH = 0.30  # of the face's width: how far round the face its skin is drawn along
@@ -46,14 +51,20 @@ class Sheet(NamedTuple):
 
 
 def make_sheet(
-    face: Face, like: Likeness, view: tuple[int, int], margin: int, matte: U8 | None
+    face: Face,
+    like: Likeness,
+    view: tuple[int, int],
+    margin: int,
+    matte: U8 | None,
+    cut: F64,
 ) -> Sheet:
     """Lay the sheet.
 
     view: width and height in pixels. margin: pixels around it that the sheet covers too. matte:
-    [h + 2 margin, w + 2 margin] how much is the person, or None where nobody knows.
+    [h + 2 margin, w + 2 margin] how much is the person, or None where nobody knows. cut: [n, 2]
+    pixels where lips that are shut in the photo part.
     """
-    points, places, moved = _face(face, like)
+    points, places, moved = _face(face, like, cut)
     ring = closed_oval(face)
     outer = _around(places[ring], view, margin)
     at = np.concatenate([ring, np.arange(len(points), len(points) + len(outer))])
@@ -95,7 +106,7 @@ def make_sheet(
 # ---- the face ------------------------------------------------------------------------------------
 
 
-def _face(face: Face, like: Likeness) -> tuple[F64, F64, F64]:
+def _face(face: Face, like: Likeness, cut: F64) -> tuple[F64, F64, F64]:
     """Points with a shut mouth, their places in the photo, and what each shape adds."""
     places = like.places.copy()
     spread = _Spread(face.triangles, len(places))
@@ -104,10 +115,12 @@ def _face(face: Face, like: Likeness) -> tuple[F64, F64, F64]:
     upper, lower = face.openings[2]
     gap = places[lower] - places[upper]
     width = np.linalg.norm(places[upper[-1]] - places[upper[0]])
-    if np.linalg.norm(gap, axis=1).max() < PARTED * width:  # cut between the lips, lose nothing
-        places[upper] = places[lower] = places[upper] + gap / 2
+    if np.linalg.norm(gap, axis=1).max() < PARTED * width:
+        places[upper] = places[lower] = cut  # between the lips: nothing of the photo is lost
     points = like.pose.lift(places, like.points[:, 2])
     points = _shut(points, moved, (upper, lower), spread)
+    for shape in SEALED:
+        moved[shape] += _seal(moved[shape], points, (upper, lower), spread)
     for shape, rows in zip((EYE_BLINK_LEFT, EYE_BLINK_RIGHT), face.openings[:2], strict=True):
         moved[shape] += _blink(points, moved[shape], rows, spread)
     return points, places, moved
@@ -142,6 +155,18 @@ def _shut(points: F64, moved: F64, rows: tuple[I32, I32], spread: _Spread) -> F6
     for row in rows:
         known[row], values[row] = True, meet - points[row]
     return np.asarray(points + spread(known, values))
+
+
+def _seal(moved: F64, points: F64, rows: tuple[I32, I32], spread: _Spread) -> F64:
+    """What a shape must add so that lips which touch still do."""
+    upper, lower = rows
+    meet = (moved[upper] + moved[lower]) / 2
+    width = np.linalg.norm(points[upper[-1]] - points[upper[0]])
+    known = np.linalg.norm(points - points[upper].mean(0), axis=1) > 0.85 * width
+    values = np.zeros_like(points)
+    for row in rows:
+        known[row], values[row] = True, meet - moved[row]
+    return spread(known, values)
 
 
 def _blink(points: F64, moved: F64, rows: tuple[I32, I32], spread: _Spread) -> F64:
