@@ -8,6 +8,7 @@ real voices (`--voices`) are laid over the longest of those stretches, equally l
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,16 @@ def song_scores(separator: Separator, voice: F32, backing: F32) -> dict[str, flo
         "activity AUC": area_under_curve(said.activity[:hops], active[:hops]),
         "dry voice kept, dB": leak(dry, voice),
         "voice noticed when dry": float((dry_said.activity[:hops][active[:hops] > 0] > 0.5).mean()),
+    }
+
+
+def offline_scores(take_voice: Callable[[F32], F32], voice: F32, backing: F32) -> dict[str, float]:
+    """As `song_scores` of a separator that hears the whole song first and says nothing else."""
+    estimate, alone = take_voice(voice + backing), take_voice(backing)
+    return {
+        "SI-SDR gain, dB": si_sdr(estimate, voice) - si_sdr(voice + backing, voice),
+        "leak of accompaniment alone, dB": leak(alone, backing),
+        "dry voice kept, dB": leak(take_voice(voice), voice),
     }
 
 
@@ -123,14 +134,17 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--recording", type=recording_of, metavar="FILE=0-10.7,…")
     parser.add_argument("--voices", nargs="*", default=[], help="real voices alone")
+    parser.add_argument("--offline", action="store_true", help="and what librosa's separators do")
     args = parser.parse_args()
     separator = Separator(args.weights or shipped("separator.onnx"))
-    rows = []
-    for path in args.songs:
-        both, _ = soundfile.read(path, dtype="float32")
-        rows.append(song_scores(separator, both[:, 0].copy(), both[:, 1].copy()))
-    if rows:
-        _show(f"{len(rows)} made songs", rows)
+    pairs = [tuple(soundfile.read(path, dtype="float32")[0].T.copy()) for path in args.songs]
+    if pairs:
+        _show(f"{len(pairs)} made songs", [song_scores(separator, *pair) for pair in pairs])
+    if args.offline:
+        from bench.baselines import OFFLINE
+
+        for name, take_voice in OFFLINE.items():
+            _show(f"{name}, offline", [offline_scores(take_voice, *pair) for pair in pairs])
     if args.recording:
         sound, unsung = _mono(args.recording[0]), args.recording[1]
         _show("a recording", [recording_scores(separator, sound, unsung)])
