@@ -112,11 +112,12 @@ def _canny(grey: F64) -> NDArray[np.bool_]:
 # ---- likeness -----------------------------------------------------------------------------------
 
 
-def ssim(made: U8, truth: U8) -> float:
+def ssim(made: U8, truth: U8, where: NDArray[np.bool_] | None = None) -> float:
     """Structural similarity (Wang et al. 2004, Eq. 13 and §III-C) of two pictures [H, W(, C)].
 
-    Mean over pixels at least REACH from the border, and over channels; 1 when equal. Raises
-    ValueError for different or too small shapes.
+    Mean over pixels at least REACH from the border, and over channels; 1 when equal. where: [H, W],
+    of which pixels the mean is taken. Raises ValueError for different or too small shapes, or where
+    there is nothing to compare.
     """
     if made.shape != truth.shape or min(made.shape[:2]) <= 2 * REACH:
         raise ValueError(
@@ -129,7 +130,12 @@ def ssim(made: U8, truth: U8) -> float:
     both = _window(x * y) - mx * my
     c1, c2 = (K1 * DEPTH) ** 2, (K2 * DEPTH) ** 2
     every = (2 * mx * my + c1) * (2 * both + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
-    return float(every[REACH:-REACH, REACH:-REACH].mean())
+    inner = every[REACH:-REACH, REACH:-REACH]
+    if where is None:
+        return float(inner.mean())
+    if not where[REACH:-REACH, REACH:-REACH].any():
+        raise ValueError("expected some pixels to compare, got none")
+    return float(inner[where[REACH:-REACH, REACH:-REACH]].mean())
 
 
 def _window(x: F64) -> F64:

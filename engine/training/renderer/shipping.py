@@ -1,0 +1,106 @@
+"""Give an identity the renderer it was trained: python -m engine.training.renderer.shipping RUN
+
+Exports the averaged weights beside the identity's other assets, with the reference they were
+trained with, an int8 version where that stays alike, and names them in `identity.yaml`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from safetensors import safe_open
+
+from engine.rendering.identity import load_identity
+from engine.rendering.neural.networks import Lite, Network, UNet, examples
+from engine.training import checkpoint
+from engine.training.loop import CHECKPOINT
+from engine.training.renderer.lessons import Lessons
+from engine.training.renderer.pairs import REFERENCE
+from engine.training.renderer.score import masked_ssim
+from kernels.graphs.exporting import export
+from kernels.graphs.opening import LEAST_LIKENESS
+from kernels.graphs.quantising import quantise
+
+NAMES = {"lite": "neural-lite", "unet": "neural"}
+CALIBRATION = 48  # pictures
+
+
+def load_renderer(run: Path) -> tuple[Network, dict[str, Any]]:
+    """The averaged network of a run, and the run's record."""
+    path = run / CHECKPOINT
+    with safe_open(path, "pt") as file:
+        record = json.loads(file.metadata()["meta"])
+    kind = Lite if record["net"] == "lite" else UNet
+    network = kind.from_config(record["model"])
+    checkpoint.load(path, {"average": network}, {})
+    return network.eval(), record
+
+
+def likeness(made: dict, exact: dict) -> float:
+    """SSIM of what two precisions paint, where the exact one paints somebody."""
+    return masked_ssim(made["rgba"][0], exact["rgba"][0])
+
+
+def export_network(run: Path, path: Path) -> None:
+    """Only the network, such as `loop.start` of the next training begins from."""
+    network, record = load_renderer(run)
+    export(network, examples(network), path, record["model"], half=True)
+
+
+def ship(run: Path, folder: Path | None = None) -> list[Path]:
+    """Write the network, and its int8 version, into an identity's folder; the files written."""
+    network, record = load_renderer(run)
+    folder = folder or load_identity(record["identity"]).folder
+    name = NAMES[record["net"]]
+    path, small = folder / f"{name}.onnx", folder / f"{name}.int8.onnx"
+    export_network(run, path)
+    lessons = Lessons(record["pairs"], network.config, 1)
+    seen = [batch._asdict() for batch in lessons.held_out(CALIBRATION)]
+    feeds = [{n: np.asarray(x) for n, x in one.items() if n != "truth"} for one in seen]
+    found = quantise(path, feeds, likeness, small)
+    assets = {name: path.name}
+    if found >= LEAST_LIKENESS:
+        assets[f"{name}-int8"] = small.name
+    else:
+        small.unlink()
+    print(f"int8 is {found:.4f} like fp32" + ("" if small.exists() else ": not shipped"))
+    if lessons.pairs is not None:
+        shutil.copy(lessons.pairs.folder / REFERENCE, folder / REFERENCE)
+        assets["reference"] = REFERENCE
+    _name(folder, name, assets)
+    return [folder / file for file in assets.values()]
+
+
+def _name(folder: Path, name: str, assets: dict[str, str]) -> None:
+    """Name the assets and the renderer in identity.yaml."""
+    path = folder / "identity.yaml"
+    said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    said["assets"] = {**said.get("assets", {}), **assets}
+    if name not in said["renderers"]:
+        said["renderers"].append(name)
+    text = yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=100)
+    path.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--folder", type=Path, help="of the identity; default: the one it is of")
+    parser.add_argument("--network", type=Path, help="write only the network, to this ONNX file")
+    options = parser.parse_args()
+    if options.network:
+        export_network(options.run, options.network)
+        return
+    for path in ship(options.run, options.folder):
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
