@@ -13,6 +13,7 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
+from bench import ablation
 from engine.config import read
 from engine.hearing.separator_net import SeparatorConfig
 from engine.motion.musicface_net import SMALL, Discriminator, MusicFace, MusicFaceConfig
@@ -268,6 +269,24 @@ def test_a_training_without_songs_is_one_line_and_exit_2(
         importlib.import_module(f"engine.training.{module}").main()
     assert stopped.value.code == 2
     assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_the_ablation_is_trained_scored_and_not_done_again(lessons: Path, tmp_path: Path) -> None:
+    config = MusicFaceTraining(
+        lessons=str(lessons), batch=2, frames=32, rollout=0, net=replace(SMALL, width=4),
+        loop=LoopConfig(out=str(tmp_path), steps=2, workers=0),
+    )  # fmt: skip
+    found = ablation.run(config, 1, lessons)
+    assert set(found) == set(ablation.VARIANTS)
+    for seeds in found.values():
+        assert all(np.isfinite(value) for value in seeds["0"].values())
+    assert ablation.markdown(found).count("±") == 4 * 5
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
+    assert len(times) == 4
+    assert ablation.run(config, 1, lessons) == found
+    assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
+    with pytest.raises(FileNotFoundError, match=r"engine\.training\.acting"):
+        ablation.scored(ablation.trained("Ours", 0, config), tmp_path)
 
 
 def test_the_last_sequences_are_longer(lessons: Path) -> None:
