@@ -7,7 +7,7 @@
 
 Everything is placed on the microphone's own timeline. The monitor's device has another clock, which
 follows (`speaker.Following`); how far they are apart is `drift`. The delay is what `run_live.py
-calibrate` measured for this pair of devices.
+calibrate` measured for this pair of devices. Over what another program plays: `loopback.py`.
 """
 
 from __future__ import annotations
@@ -44,9 +44,48 @@ class Ear(Protocol):
 class Monitor(Protocol):
     """Plays the backing to the singer; a `Speaker`."""
 
+    @property
+    def drift(self) -> float: ...
+
     def follow(self, sound: DelayLine | None, pacer: Pacer) -> None: ...
 
     def close(self) -> None: ...
+
+
+class WholeHops:
+    """Sound cut into whole hops; what is left waits for the next. A gap throws it away."""
+
+    def __init__(self) -> None:
+        self._rest: Sound | None = None
+
+    def __call__(self, sound: Sound) -> Sound:
+        rest = self._rest
+        if rest is not None and sound.start == rest.end:
+            sound = Sound(np.concatenate([rest.samples, sound.samples], axis=1), rest.start)
+        n = sound.samples.shape[1] // HOP * HOP
+        self._rest = Sound(sound.samples[:, n:], sound.start + n)
+        return Sound(np.ascontiguousarray(sound.samples[:, :n]), sound.start)
+
+
+class Duet:
+    """A microphone and the backing that belongs to it, put together: for people as a sum, for the
+    avatar apart, without what loudspeakers let into the microphone."""
+
+    def __init__(self, channels: int) -> None:
+        self._channels = channels
+        self._cancel = EchoCanceller()
+        self._echo = self._cancel.initial_state()
+
+    def __call__(self, hops: Sound, backing: F32, ahead: F32) -> Sound:
+        """hops: of the microphone. backing: [C, n] as the singer heard it. ahead: [C, n] the same
+        earlier, so that it is never behind its own echo."""
+        pair = np.stack([hops.samples.mean(axis=0), ahead.mean(axis=0)])
+        clean, self._echo = self._cancel(pair, self._echo)
+        heard = self._wide(hops.samples) + self._wide(backing)
+        return Sound(heard, hops.start, np.stack([clean[0], backing.mean(axis=0)]))
+
+    def _wide(self, samples: F32) -> F32:
+        return np.broadcast_to(samples, (self._channels, samples.shape[1]))
 
 
 class Karaoke:
@@ -73,11 +112,10 @@ class Karaoke:
         self._begin, self._delay = round(BEGIN * SAMPLE_RATE), round(delay * SAMPLE_RATE)
         self._line = DelayLine(backing.channels, HELD)
         self._pacer = Pacer(0.0, now=now)
-        self._cancel = EchoCanceller()
-        self._echo = self._cancel.initial_state()
-        self._rest: Sound | None = None  # less than a hop
+        self._whole = WholeHops()
         self._end: int | None = None  # of the backing, on the microphone's timeline
         self.channels = max(ear.channels, backing.channels)
+        self._duet = Duet(self.channels)
         self.length = None if backing.length is None else backing.length + self._begin
         self._load(0)
         if monitor is not None:
@@ -85,8 +123,8 @@ class Karaoke:
 
     @property
     def drift(self) -> float:
-        """How much slower than this machine's clock the microphone runs: 100e-6 is 100 ppm."""
-        return self._pacer.rate_error
+        """How much slower than the microphone the monitor runs: 100e-6 is 100 ppm."""
+        return 0.0 if self._monitor is None else self._monitor.drift
 
     def read(self) -> Sound | None:
         """What was sung, in whole hops, with the backing that belongs to it. None at the end."""
@@ -122,23 +160,8 @@ class Karaoke:
                 return
             self._line.append(Sound(part.samples, part.start + self._begin))
 
-    def _whole(self, sound: Sound) -> Sound:
-        """Sound so far in whole hops; what is left waits. A gap throws the rest away."""
-        rest = self._rest
-        if rest is not None and sound.start == rest.end:
-            sound = Sound(np.concatenate([rest.samples, sound.samples], axis=1), rest.start)
-        n = sound.samples.shape[1] // HOP * HOP
-        self._rest = Sound(sound.samples[:, n:], sound.start + n)
-        return Sound(np.ascontiguousarray(sound.samples[:, :n]), sound.start)
-
     def _sung(self, hops: Sound) -> Sound:
         n = hops.samples.shape[1]
         backing = self._line.peek(hops.start - self._delay, n)
         ahead = self._line.peek(hops.start - self._delay + round(EARLY * SAMPLE_RATE), n)
-        pair = np.stack([hops.samples.mean(axis=0), ahead.mean(axis=0)])
-        clean, self._echo = self._cancel(pair, self._echo)
-        heard = self._wide(hops.samples) + self._wide(backing)
-        return Sound(heard, hops.start, np.stack([clean[0], backing.mean(axis=0)]))
-
-    def _wide(self, samples: F32) -> F32:
-        return np.broadcast_to(samples, (self.channels, samples.shape[1]))
+        return self._duet(hops, backing, ahead)

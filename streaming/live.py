@@ -399,6 +399,7 @@ class _Crew:
                 self._outputs.write(frame)
             if t - said >= STATUS_EVERY:
                 said = t
+                self._line.stats.drift = getattr(self._source, "drift", None)
                 self._status(self._line.stats.status_line())
 
     def _hear(self) -> None:

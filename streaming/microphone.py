@@ -41,13 +41,15 @@ class MicrophoneConfig:
     channel: of the device, from 1; null: the first two as they are. gain_db: louder or softer.
     gate_db: below this level, in dB of full scale, there is silence; null: no gate. monitor: where
     the singer hears the backing of `--voice mic --backing FILE`: a name as of `speaker:NAME`, null
-    for the system's choice, `none` for nowhere.
+    for the system's choice, `none` for nowhere. loopback_ms: with `--backing loopback`, from a
+    sound's leaving the program that plays it to its entering from the microphone, sung along.
     """
 
     channel: int | None = None
     gain_db: float = 0.0
     gate_db: float | None = None
     monitor: str | None = None
+    loopback_ms: float = 60.0
 
     def __post_init__(self) -> None:
         if self.channel is not None and self.channel < 1:
@@ -56,6 +58,8 @@ class MicrophoneConfig:
             raise ValueError(f"gain_db must be -40 to 40, got {self.gain_db}")
         if self.gate_db is not None and not -100 <= self.gate_db <= 0:
             raise ValueError(f"gate_db must be -100 to 0, or null, got {self.gate_db}")
+        if not 0 <= self.loopback_ms <= 1000:
+            raise ValueError(f"loopback_ms must be 0 to 1000, got {self.loopback_ms}")
 
 
 class System(Protocol):
@@ -183,6 +187,7 @@ class Microphone:
         system: Callable[[], System] = SoundSystem,
         now: Callable[[], float] = time.monotonic,
         patience: float = PATIENCE,
+        what: str = "microphone",
     ) -> None:
         """Open the input `name`: a name or part of one, a number, or "" for the system's choice.
 
@@ -192,6 +197,7 @@ class Microphone:
         self.length = None if seconds is None else round(seconds * SAMPLE_RATE)
         self.lost = 0
         self._make_system, self._now, self._patience = system, now, patience
+        self._what = what  # as complaints call it
         self._config = config or MicrophoneConfig()
         self._levels = Levels(self._config.gain_db, self._config.gate_db)
         self._system: System | None = system()
@@ -201,7 +207,7 @@ class Microphone:
             self._line: _Line | None = self._new_line(self._system)
         except OSError as error:
             self._system.close()
-            raise UserError(f"microphone {self._device.name} cannot be opened: {error}") from None
+            raise UserError(f"{what} {self._device.name} cannot be opened: {error}") from None
         except UserError:
             self._system.close()
             raise
@@ -211,6 +217,11 @@ class Microphone:
         self._heard_until = self._line.opened  # the clock at the end of the last block
         self._gone = False  # and has been said so
         self._tried = self._line.opened
+
+    @property
+    def arrived(self) -> float:
+        """When the device gave what `read` gave last: seconds on `now`."""
+        return self._heard_until
 
     def read(self) -> Sound | None:
         """What the device gave (10 ms), or an empty Sound after 0.1 s without; None at the end.
@@ -277,7 +288,7 @@ class Microphone:
     def _lose(self) -> None:
         """Let go of the device, and of PortAudio, which would not see it return."""
         if not self._gone:
-            log.warning("microphone %s is gone; the show waits for it", self.device)
+            log.warning("%s %s is gone; the show waits for it", self._what, self.device)
             self._gone, self._at_loss = True, self._at
         self.close()
         self._tried = self._now()
@@ -297,7 +308,7 @@ class Microphone:
         away = begun - self._heard_until
         self._at = max(self._at, self._elapsed_to(begun))
         self._gone = False
-        log.warning("microphone %s is back after %.1f s", self.device, away)
+        log.warning("%s %s is back after %.1f s", self._what, self.device, away)
 
 
 def list_microphones() -> list[str]:

@@ -255,7 +255,7 @@ def _open_part(spec: str, option: str, seconds: float | None) -> AudioFile | Sil
     if spec == "silence":
         return Silence(0)
     if spec == "loopback" or re.match(r"mic(:|$)", spec):
-        raise UserError(f"{option} {spec} is not built yet: give a FILE")
+        raise UserError(f"{option} {spec} is live: it needs --voice mic")
     return _open_file(spec, seconds)
 
 
@@ -269,6 +269,8 @@ def _open_karaoke(
     from streaming.speaker import Speaker
 
     config = config or MicrophoneConfig()
+    if backing == "loopback" or re.match(r"mic(:|$)", backing):
+        return _open_loopback(name, backing, seconds, config)
     with ExitStack() as opened:  # closed again when the next one refuses
         band = opened.enter_context(closing(_open_part(backing, "--backing", None)))
         monitor = None
@@ -278,6 +280,25 @@ def _open_karaoke(
         opened.pop_all()
     delay = None if monitor is None else kept_delay(microphone.device, monitor.device)
     return Karaoke(microphone, band, monitor, delay or 0.0, seconds)
+
+
+def _open_loopback(
+    name: str, backing: str, seconds: float | None, config: MicrophoneConfig
+) -> Source:
+    """A microphone over what the system plays, or over what comes in by another device."""
+    from streaming.loopback import Loopback, SystemSound
+    from streaming.microphone import Microphone
+    from streaming.portaudio import SoundSystem
+
+    device = backing.partition(":")[2]
+    system = SystemSound if backing == "loopback" else SoundSystem
+    band = Microphone(device, system=system, patience=0.0, what="backing")
+    try:
+        microphone = Microphone(name, config=config)
+    except BaseException:
+        band.close()
+        raise
+    return Loopback(microphone, band, config.loopback_ms / 1000, seconds)
 
 
 def _refuse_unknown_input(path: str) -> NoReturn:

@@ -88,6 +88,11 @@ class Following:
         self._fade_in = True
         self._read(0.0, 1.0, 1)  # compiled before the show
 
+    @property
+    def drift(self) -> float:
+        """How much slower than the show the device runs, as far as learnt: 100e-6 is 100 ppm."""
+        return self._learnt
+
     def fill(self, n: int, lead: float) -> F32:
         """[C, n] at the device's rate, the first sample of which is heard in `lead` seconds."""
         heard = self._now() + lead + self._advance
@@ -194,6 +199,11 @@ class Speaker:
         self._over = threading.Event()
         self._gone = self._told = False
         self._thread = threading.Thread(target=self._watch, name="cantar speaker", daemon=True)
+
+    @property
+    def drift(self) -> float:
+        """How much slower than the show the device runs: 100e-6 is 100 ppm."""
+        return 0.0 if self.following is None else self.following.drift
 
     def follow(self, sound: DelayLine | None, pacer: Pacer) -> None:
         """The show begins: play `sound` by `pacer`."""

@@ -65,7 +65,8 @@ class Stats:
     realigned: times that sound came back after its source had been away. replaced, gaps: counted
     by the hand-overs. missed: ticks that came too late. ring in samples. level: of the overload
     ladder. delay: seconds from sound to its picture, by which OBS must delay a microphone that
-    it takes directly.
+    it takes directly. drift: of a source with two devices, how far their clocks are apart, as a
+    share; None for other sources.
     """
 
     def __init__(self) -> None:
@@ -87,6 +88,7 @@ class Stats:
         self.ring_capacity = 0
         self.level = 0
         self.delay = 0.0
+        self.drift: float | None = None
         self.steps: list[str] = []  # of the ladder, as logged; at most one per rung
         self._recent: deque[tuple[float, bool]] = deque(maxlen=RECENT)
 
@@ -113,12 +115,13 @@ class Stats:
     def status_line(self) -> str:
         """One line while live."""
         clock = self.frames // FRAME_RATE
+        drift = "" if self.drift is None else f" · clocks {1e6 * self.drift:+.0f} ppm apart"
         ladder = f" · overload step {self.level}" if self.level else ""
         return (
             f"{clock // 60:d}:{clock % 60:02d} · {self.fps:.1f} fps · "
             f"late {self.lateness.percentile(99):.0f} ms p99 · skipped {self.skipped} · "
             f"ring {_ms(self.ring):.0f}/{_ms(self.ring_capacity):.0f} ms · gaps {self.gaps} · "
-            f"OBS Sync Offset {1000 * self.delay:.0f} ms{ladder}"
+            f"OBS Sync Offset {1000 * self.delay:.0f} ms{drift}{ladder}"
         )
 
     def summary(self) -> str:

@@ -75,7 +75,7 @@ MISTAKES = [
         ["--avatar", "lumi", "--renderer", "head"],
         "avatar lumi has no head; its renderers are puppet",
     ),
-    (["--renderer", "portrait"], "renderer portrait is not built yet"),
+    (["--renderer", "portrait"], "avatar lumi has no portrait; its renderers are puppet"),
     (["--size", "512"], "expected WIDTHxHEIGHT"),
     (["--size", "ax5"], "expected WIDTHxHEIGHT"),
     (["--framing", "fase"], "did you mean face?"),
@@ -94,7 +94,7 @@ MISTAKES = [
     (["--output", "preview"], "no display"),
     (["--input", "silence", "--output", "none"], "silence never ends"),
     (["--voice", SONG], "--voice needs --backing"),
-    (["--voice", SONG, "--backing", "loopback"], "loopback is not built yet"),
+    (["--voice", SONG, "--backing", "loopback"], "loopback is live: it needs --voice mic"),
     (["--input", SONG, "--voice", SONG, "--backing", SONG], "not both"),
     (["--serve", "80x"], "expected PORT or HOST:PORT"),
     (["--serve", "70000"], "the port must be 0 to 65535"),
@@ -284,7 +284,7 @@ def test_every_flag_of_the_design_is_in_the_table():
     flags = (
         "input voice backing output serve token avatar renderer size framing mirror background "
         "lookahead config set seconds seed realtime list-devices list-avatars tls-cert tls-key "
-        "json control"
+        "json control consent"
     )
     assert {option.flag for option in run_live.OPTIONS} == {f"--{f}" for f in flags.split()}
 

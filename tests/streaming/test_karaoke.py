@@ -28,6 +28,7 @@ class Box:
         self.line: DelayLine | None = None
         self.pacer: Pacer | None = None
         self.closed = False
+        self.drift = 0.0
 
     def follow(self, sound: DelayLine | None, pacer: Pacer) -> None:
         self.line, self.pacer = sound, pacer

@@ -70,8 +70,7 @@ def test_seconds_and_silence(tmp_path: Path) -> None:
         ({"backing": "v.wav"}, "--backing needs --voice too"),
         ({"input": "demo", "voice": "v.wav", "backing": "b.wav"}, "not both"),
         ({"voice": "mic", "backing": "b.wav"}, "no such file"),
-        ({"voice": "mic", "backing": "mic"}, "--backing mic is not built yet"),
-        ({"voice": "silence", "backing": "loopback"}, "--backing loopback is not built yet"),
+        ({"voice": "silence", "backing": "loopback"}, "--backing loopback is live: it needs"),
         ({"voice": "no.wav", "backing": "silence"}, "no such file"),
     ],
 )
