@@ -27,7 +27,11 @@ from bench.pictures import draw
 from bench.report import markdown, show, show_comparison, show_promises
 
 HERE = Path(__file__).parent
-PARTS = {"stages": "stages", "latency": "latency", "quality": "singing"}  # and their modules
+# What can be measured, and the module that does it.
+PARTS = {
+    "stages": "stages", "latency": "latency", "load": "load", "soak": "soak", "scale": "scale",
+    "quality": "singing", "peers": "peers", "gpu": "gpu",
+}  # fmt: skip
 SECONDS = 30.0
 LIMIT = 0.10  # of a regression
 FORMAT = 2  # of results.json

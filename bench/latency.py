@@ -24,7 +24,7 @@ from bench import page
 from bench.figures import QUANTILES, Cell, Part, Plan, Table, timing
 from bench.mouths import Mouth
 from bench.quality import motions_of
-from bench.sound import Clip, Nobody
+from bench.sound import Clip, Entering, Nobody
 from bench.soundserver import Loudspeaker, microphone, sound_server
 from bench.syllables import Answer, Train, answer, train
 from engine.avatar import Avatar, AvatarConfig, RendererConfig
@@ -35,7 +35,6 @@ from streaming.clock import Paced
 from streaming.drawing import DrawingProcess
 from streaming.line import LiveConfig, ShowConfig
 from streaming.live import run_live, warm_up
-from streaming.ports import Source
 from streaming.schemes import SinkFormat, open_sink
 from streaming.stats import Stats
 from streaming.webconfig import WebConfig
@@ -44,31 +43,6 @@ USUAL = AvatarConfig().lookahead
 SMALL = 192  # pixels, of a miniature's pictures
 LOUD = 0.02  # of full scale: below it the delayed sound is between syllables
 LEAST_SYLLABLES = 3.0  # s of train, however short the plan
-
-
-class Entering:
-    """A source that notes when its samples entered: t seconds for `sample` of its own timeline."""
-
-    realtime = True
-
-    def __init__(self, source: Source) -> None:
-        self.length, self.channels = source.length, getattr(source, "channels", 1)
-        self._source = source
-        self._late: list[float] = []  # s that each chunk came after a clock that began at 0
-
-    def read(self) -> Sound | None:
-        sound = self._source.read()
-        if sound is not None and sound.samples.shape[1]:
-            self._late.append(time.monotonic() - sound.end / SAMPLE_RATE)
-        return sound
-
-    def close(self) -> None:
-        self._source.close()
-
-    @property
-    def began(self) -> float:
-        """When sample 0 entered: chunks can only be late, so the most punctual one tells."""
-        return min(self._late)
 
 
 class Witness:

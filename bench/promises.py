@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from bench.figures import Cell, Part
 from bench.latency import LATE, LIVE, SKEW
+from bench.soak import REAL, SHOW, SIMULATED
 
 Parts = dict[str, Part]
 
@@ -47,7 +48,6 @@ def cell_of(part: str, table: str, row: Cell, column: str) -> Callable[[Parts], 
     return find
 
 
-SHOW = "One show, hour after hour"
 PROMISES = (
     Promise("sample 1600·n to picture n, lookahead 2, p95", "ms", 115,
             cell_of("latency", LIVE, LATE[1], "2")),
@@ -56,11 +56,11 @@ PROMISES = (
     Promise("sound against picture in Chromium, either way, p95", "ms", 20,
             cell_of("latency", SKEW, "Chromium", "skew p95 of |·|, ms")),
     Promise("… after a simulated day, at the sink", "ms", 20,
-            cell_of("soak", SHOW, "simulated clock", "largest skew, ms")),
+            cell_of("soak", SHOW, "largest skew, ms", SIMULATED)),
     Promise("pictures a second, 512², separator on", "", 29.97,
-            cell_of("soak", SHOW, "real clock", "pictures a second"), least=True),
+            cell_of("soak", SHOW, "pictures a second", REAL), least=True),
     Promise("skipped share of them", "", 0.001,
-            cell_of("soak", SHOW, "real clock", "skipped share")),
+            cell_of("soak", SHOW, "skipped share", REAL)),
     Promise("processor, whole live line with the head, share of two cores", "", 0.60,
             cell_of("scale", "A second of show, in processor time", "aria, head",
                     "share of two cores")),
@@ -73,9 +73,9 @@ PROMISES = (
     Promise("cold start to the first picture, p50", "s", 5,
             lambda parts: _seconds(timing_of("stages", "cold start", "p50")(parts))),
     Promise("memory of a live show", "GB", 1.2,
-            lambda parts: _gigabytes(cell_of("soak", SHOW, "real clock", "memory, MB")(parts))),
+            lambda parts: _gigabytes(cell_of("soak", SHOW, "memory, MB", REAL)(parts))),
     Promise("its growth over the run", "", 0.01,
-            cell_of("soak", SHOW, "real clock", "memory growth, share")),
+            cell_of("soak", SHOW, "memory growth, share", REAL)),
 )  # fmt: skip
 
 

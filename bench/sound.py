@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
 
 from engine.signals import F32, Motion, Picture, Sound
-from engine.timeline import HOP
+from engine.timeline import HOP, SAMPLE_RATE
 from streaming.ports import Source
 from streaming.schemes import open_source
 
@@ -60,3 +61,27 @@ class Clip:
 
     def close(self) -> None:
         """Nothing to close."""
+
+
+class Entering:
+    """A source that notes when its samples enter.
+
+    began: the instant at which sample 0 entered, as the most punctual chunk so far tells; others
+    can only be late.
+    """
+
+    realtime = True
+
+    def __init__(self, source: Source) -> None:
+        self.length, self.channels = source.length, getattr(source, "channels", 1)
+        self._source = source
+        self.began = float("inf")
+
+    def read(self) -> Sound | None:
+        sound = self._source.read()
+        if sound is not None and sound.samples.shape[1]:
+            self.began = min(self.began, time.monotonic() - sound.end / SAMPLE_RATE)
+        return sound
+
+    def close(self) -> None:
+        self._source.close()
