@@ -23,7 +23,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from bench.compare import compare
 from bench.figures import Part, Plan, part_from_json, part_to_json
 from bench.machine import Neighbours, jitter, machine
-from bench.pictures import draw
 from bench.report import markdown, show, show_comparison, show_promises
 
 HERE = Path(__file__).parent
@@ -111,6 +110,8 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 def write(results: dict[str, Any], folder: Path) -> None:
     """results.json, the pictures, RESULTS.md."""
+    from bench.pictures import draw  # and matplotlib with it
+
     folder.mkdir(parents=True, exist_ok=True)
     parts = parts_of(results)
     for name, part in parts.items():

@@ -60,7 +60,9 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
 
     def cell(self, row: Cell, column: str) -> Cell:
-        """One figure; None when there is no such row."""
+        """One figure; None when there is no such row or column."""
+        if column not in self.columns:
+            return None
         index = self.columns.index(column)
         return next((found[index] for found in self.rows if found[0] == row), None)
 

@@ -23,7 +23,6 @@ import numpy as np
 from bench import page
 from bench.figures import QUANTILES, Cell, Part, Plan, Table, timing
 from bench.mouths import Mouth
-from bench.quality import motions_of
 from bench.sound import Clip, Entering, Nobody
 from bench.soundserver import Loudspeaker, microphone, sound_server
 from bench.syllables import Answer, Train, answer, train
@@ -33,7 +32,7 @@ from engine.signals import U8, Motion, Picture, Sound
 from engine.timeline import FRAME, FRAME_RATE, MAX_LOOKAHEAD, SAMPLE_RATE
 from streaming.clock import Paced
 from streaming.drawing import DrawingProcess
-from streaming.line import LiveConfig, ShowConfig
+from streaming.line import LiveConfig, ShowConfig, sing
 from streaming.live import run_live, warm_up
 from streaming.schemes import SinkFormat, open_sink
 from streaming.stats import Stats
@@ -178,7 +177,7 @@ def _after(began: np.ndarray, heard: np.ndarray) -> float:
 
 def lead(config: AvatarConfig, song: Train) -> float:
     """s by which a mouth follows (> 0) or leads its sound on its own timeline: no clock runs."""
-    motions = motions_of(Avatar(config, Nobody()), song.sound)
+    motions = [motion for motion, _ in sing(Avatar(config, Nobody()), Clip(song.sound))]
     times = np.array([motion.t for motion in motions])
     jaws = np.array([float(motion.blendshapes[JAW_OPEN]) for motion in motions])
     return answer(times, jaws, song.onsets).lag

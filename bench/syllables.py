@@ -13,17 +13,18 @@ import numpy as np
 import soundfile
 import soxr
 
-from bench.quality import mouth_class
 from bench.sound import HELD_OUT
 from engine.signals import F32
 from engine.timeline import FEATURE_RATE, FRAME_RATE, SAMPLE_RATE
 from engine.training.truth import load_truth
+from engine.training.visemes import TABLE, is_vowel, nucleus
 
 LEAD_S = 1.0  # s of silence before the first syllable, in which everything settles
 HELD_S = 0.22  # s that a syllable lasts at most …
 SHORT_S = 0.12  # … and at least
 RISE_S, FALL_S = 0.004, 0.030  # s in which it begins and ends
 RESTS_S = (0.40, 0.65)  # s from one beginning to the next
+WIDE = 0.5  # jaw of an open vowel
 PEAK = 0.8
 GRID = 1000  # a second: the resolution of an answer
 REACH = (-0.3, 0.7)  # s in which an answer is looked for
@@ -58,10 +59,15 @@ def _vowels() -> tuple[F32, ...]:
         voice = soxr.resample(both[:, 0], rate, SAMPLE_RATE)
         for phone in load_truth(path.with_suffix(".json")).phones:
             length = min(HELD_S, phone.end - phone.start - 2 * FALL_S)
-            if mouth_class(phone.label) == "open" and length >= SHORT_S:
+            if _is_open(phone.label) and length >= SHORT_S:
                 start = round((phone.start + FALL_S) * SAMPLE_RATE)
                 cut.append(_shaped(voice[start : start + round(length * SAMPLE_RATE)]))
     return tuple(cut)
+
+
+def _is_open(label: str) -> bool:
+    """Whether the mouth is wide open in the middle of this phone."""
+    return is_vowel(label) and TABLE[nucleus(label)].jaw >= WIDE
 
 
 def _shaped(vowel: F32) -> F32:
