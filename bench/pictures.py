@@ -14,6 +14,7 @@ from bench.figures import Part
 mpl.use("Agg")
 import matplotlib.pyplot as plt  # after the choice of a back-end
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 INK, FAINT, BLUE, PINK, GREEN, GOLD = (
     "#24213a", "#c9c6d8", "#3f6fd8", "#d8457f", "#2f9e77", "#e0a21b",
@@ -92,6 +93,7 @@ def _lookaheads(axis: Axes, part: Part) -> None:
     axis.plot(found["lookahead"], found["pixels"], "o-", color=PINK, label="to camera pixels")
     axis.plot(found["lookahead"], found["sound"], "o-", color=GREEN, label="to sound out")
     axis.set_ylim(bottom=0)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("lookahead, frames")
     axis.set_ylabel("ms after a syllable begins")
     axis.set_title("Mouth and sound, by lookahead")
@@ -103,6 +105,7 @@ def _load(curve: str, label: str, title: str) -> Panel:
         found = part.curves[curve]
         axis.plot(found["load"], found["fps"], "o-", color=BLUE, label="pictures a second")
         axis.set_ylim(0, 32)
+        axis.set_xlim(0, 1.05 * max(found["load"]) or 1)
         axis.set_xlabel(label)
         axis.set_ylabel("pictures a second", color=BLUE)
         axis.set_title(title)
@@ -120,21 +123,25 @@ def _load(curve: str, label: str, title: str) -> Panel:
 
 def _over_time(axis: Axes, part: Part) -> None:
     found = part.curves["late over time"]
-    minutes = np.array(found["s"]) / 60
     for key, colour in (("p50", BLUE), ("p99", PINK)):
-        axis.plot(minutes, found[key], color=colour, label=f"{key} of each stretch")
-    axis.set_ylim(bottom=0)
-    axis.set_xlabel("minutes of show, real clock")
+        axis.plot(found["s"], found[key], color=colour, label=f"{key} of each stretch")
+    _from_nothing(axis, found["p99"])
+    axis.set_xlabel("s of show, real clock")
     axis.set_ylabel("ms from sample 1,600·n to picture n")
     axis.set_title("How late, over time")
     axis.legend()
 
 
+def _from_nothing(axis: Axes, values: Sequence[float]) -> None:
+    """The axis from 0, with air above: what is steady should look so."""
+    axis.set_ylim(0, 1.25 * max([1.0, *values]))
+
+
 def _memory(axis: Axes, part: Part) -> None:
     found = part.curves["memory"]
-    axis.plot(np.array(found["s"]) / 60, found["MB"], color=GREEN)
-    axis.set_ylim(bottom=0)
-    axis.set_xlabel("minutes of show, real clock")
+    axis.plot(found["s"], found["MB"], color=GREEN)
+    _from_nothing(axis, found["MB"])
+    axis.set_xlabel("s of show, real clock")
     axis.set_ylabel("MB, with the drawing process")
     axis.set_title("Memory, over time")
 
