@@ -12,7 +12,10 @@ BACKING_HOURS ?= 0.75
 JOBS ?= 2
 RUNS   ?= runs
 
-.PHONY: live test test-slow check bench songs train clean
+# Finds faces in photos: mediapipe, whose pins fight with ours, in an environment of its own.
+MEDIAPIPE ?= mediapipe==0.10.21
+
+.PHONY: live test test-slow check portrait bench songs train clean
 
 live: $(VENV)/live
 	$(PY) run_live.py $(ARGS)
@@ -56,6 +59,11 @@ $(VENV)/live: pyproject.toml | $(VENV)/bin/python
 $(VENV)/dev: pyproject.toml | $(VENV)/bin/python
 	$(PIP) $(INDEX) --editable '.[dev]'
 	@touch $@ $(VENV)/live
+
+portrait: $(VENV)/live
+	$(PYTHON) -m venv $(VENV)/portrait
+	$(VENV)/portrait/bin/pip install --quiet --disable-pip-version-check '$(MEDIAPIPE)'
+	$(PY) -m engine.rendering.portrait.finding
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -31,8 +31,7 @@ if TYPE_CHECKING:  # nothing heavy is imported before it is needed: --help answe
 
 # What only makes sense at the pace of the clock:
 LIVE_OUTPUTS = ("camera", "preview", "speaker", "vmc", "vts", "ifm")
-RENDERERS_BUILT = ("auto", "head", "neural", "neural-lite", "puppet")
-RENDERERS_PLANNED = ("portrait",)
+RENDERERS_BUILT = ("auto", "head", "neural", "neural-lite", "portrait", "puppet")
 TRAINED = ("neural", "neural-lite")  # renderers that need weights of their own
 COMMANDS = ("doctor", "calibrate")
 INTERRUPTED = 128  # + the number of the signal is the exit code, as in a shell
@@ -55,15 +54,16 @@ class Option:
 OPTIONS = (
     Option("--input", "WHAT", "what sings (see below; default: demo)"),
     Option("--voice", "FILE|mic", "the voice alone; needs --backing"),
-    Option("--backing", "FILE", "the accompaniment alone; needs --voice"),
+    Option("--backing", "FILE|loopback", "the accompaniment alone, or what the system plays"),
     Option("--output", "WHERE", "where it goes (see below); may be repeated", many=True),
-    Option("--avatar", "NAME", "who sings: a name (--list-avatars) or a folder", "avatar"),
+    Option("--avatar", "NAME", "who sings: a name (--list-avatars), folder or photo", "avatar"),
     Option(
         "--renderer",
         "NAME",
-        "how it is drawn: head, neural, neural-lite, puppet, or auto",
+        "how it is drawn: head, neural, neural-lite, portrait, puppet, or auto",
         "renderer.name",
     ),
+    Option("--consent", None, "confirm, once, that who is in the photo agreed to sing"),
     Option("--size", "WxH", "size of the pictures in pixels, such as 1280x720"),
     Option("--framing", "face|bust", "how much of the avatar is seen", "renderer.framing"),
     Option("--mirror", None, "as in a mirror", "renderer.mirror"),
@@ -205,8 +205,6 @@ def _config(args: argparse.Namespace) -> ShowConfig:
 
     config = read(ShowConfig, args.config, _overrides(args))
     name = config.renderer.name
-    if name in RENDERERS_PLANNED:
-        raise UsageError(f"renderer {name} is not built yet; there is {', '.join(RENDERERS_BUILT)}")
     if name not in RENDERERS_BUILT:
         near = get_close_matches(name, RENDERERS_BUILT, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(RENDERERS_BUILT)}"
@@ -220,6 +218,10 @@ def _config(args: argparse.Namespace) -> ShowConfig:
         there = ", ".join(identity.renderers)
         train = "; to train it: python -m engine.training.renderer" if name in TRAINED else ""
         raise UsageError(f"avatar {identity.name} has no {name}; its renderers are {there}{train}")
+    if "portrait" in (name, identity.renderers[0]) and name in ("auto", "portrait"):
+        from engine.rendering.portrait.landmarks import landmarks_of
+
+        landmarks_of(identity, args.consent)  # whatever is wrong with a photo is said first
     return config
 
 

@@ -56,7 +56,23 @@ def ask(picture: NDArray[np.uint8]) -> Found:
     if ended.returncode or not lines:
         said = ended.stderr.decode(errors="replace").strip().splitlines()
         raise FinderFailed(f"mediapipe failed: {said[-1] if said else 'it said nothing'}")
-    answer = json.loads(lines[-1])
-    height, width, packed = answer["matte"]
-    matte = np.frombuffer(base64.b64decode(packed), np.uint8).reshape(height, width)
-    return Found([np.array(face) for face in answer["faces"]], matte)
+    try:
+        answer = json.loads(lines[-1])
+        height, width, packed = answer["matte"]
+        matte = np.frombuffer(base64.b64decode(packed), np.uint8).reshape(height, width)
+        return Found([np.array(face, float).reshape(478, 3) for face in answer["faces"]], matte)
+    except (ValueError, KeyError, TypeError):
+        raise FinderFailed(f"mediapipe failed: it said {lines[-1][:80]}") from None
+
+
+def main() -> None:
+    """Whether mediapipe answers: what `make portrait` ends with."""
+    try:
+        ask(np.full((64, 64, 3), 128, np.uint8))
+    except (FinderMissing, FinderFailed) as error:
+        sys.exit(f"cantar: {error}")
+    print("faces in photos can be found now: run_live.py --avatar photo.jpg")
+
+
+if __name__ == "__main__":
+    main()

@@ -24,8 +24,10 @@ from engine.rendering.identity import Identity
 from engine.rendering.portrait.face import (
     IRIS,
     LOWER_LID,
+    LOWER_LIP,
     POINTS,
     UPPER_LID,
+    UPPER_LIP,
     read_face,
 )
 from engine.rendering.portrait.finding import FinderFailed, FinderMissing, Found, ask
@@ -40,7 +42,7 @@ TELLS = "docs/portrait.md tells how"
 LOOKED_AT = 1024  # pixels of the longer side that mediapipe gets
 TURNED = np.radians(32.0)  # farther turned, half of the face is missing
 SMALLEST_FACE = 56  # pixels
-SHUT = 0.10  # height by width of an eye that is shut
+SHUT = 0.07  # mean height by width of an eye that is shut
 CONSENT = (
     "the person shown agreed to be animated, or it is me, or it shows nobody real, "
     "and I may use the picture"
@@ -99,13 +101,13 @@ def landmarks_of(identity: Identity, consent: bool = False) -> Landmarks:
     consent: the user has just confirmed CONSENT; that is kept. Raises BadPortrait.
     """
     path = identity.folder / identity.assets["portrait"]
-    photo = read_photo(path)
+    photo, scale = read_photo(path)
     kept = cache_folder() / "portraits" / f"{_hash(path)}.json"
     record = _read_record(kept)
     hand = path.with_suffix(".landmarks.yaml")
     if hand.is_file():
         placed = _read_hand(hand)
-        agreed, points, rough = placed.consent, _from_hand(placed, hand, photo), None
+        agreed, points, rough = placed.consent, _from_hand(placed, hand) * scale, None
     else:
         if not record.points:
             record = _find(photo, path, record)
@@ -218,8 +220,8 @@ def _read_hand(path: Path) -> HandPlaced:
         raise BadPortrait(str(error)) from None
 
 
-def _from_hand(placed: HandPlaced, path: Path, photo: U8) -> F64:
-    """[478, 2] pixels: our own face bent through the points that were placed."""
+def _from_hand(placed: HandPlaced, path: Path) -> F64:
+    """[478, 2] pixels of the file: our own face bent through the points that were placed."""
     missing = [name for name in NEEDED if name not in placed.points]
     unknown = [str(name) for name in placed.points if name not in NAMES]
     if missing or unknown:
@@ -235,6 +237,7 @@ def _from_hand(placed: HandPlaced, path: Path, photo: U8) -> F64:
     bent = RBFInterpolator(seen[ids] / size, there - seen[ids], smoothing=1e-4)
     points = seen + bent(seen / size)
     points[ids] = there
+    _part_lips(points, known)
     irises = np.empty((10, 2))
     for side in ("Left", "Right"):
         name = side.lower()
@@ -242,13 +245,19 @@ def _from_hand(placed: HandPlaced, path: Path, photo: U8) -> F64:
         radius = placed.iris or 0.21 * across
         ring = radius * np.array([[0, 0], [1, 0], [0, -1], [-1, 0], [0, 1]])
         irises[np.array(IRIS[side]) - POINTS] = known[f"iris_{name}"] + ring
-    scale = np.array(photo.shape[1::-1]) / _original(path, photo)
-    return np.asarray(np.concatenate([points, irises]) * scale)
+    return np.concatenate([points, irises])
 
 
-def _original(hand: Path, photo: U8) -> F64:
-    """[2] width and height of the picture as it is on disk, which the points are told in."""
-    return np.array(photo.shape[1::-1], float)
+def _part_lips(points: F64, known: dict[str, F64]) -> None:
+    """Part the lips as far all along as was said of their middle; shut if nothing was said."""
+    upper, lower = list(UPPER_LIP[1:-1]), list(LOWER_LIP[1:-1])
+    gap = points[lower] - points[upper]
+    ours = float(np.linalg.norm(gap, axis=1).max())
+    above, below = known.get("lips_upper_inner"), known.get("lips_lower_inner")
+    said = 0.0 if above is None or below is None else float(np.linalg.norm(below - above))
+    middle = points[upper] + gap / 2
+    gap *= said / max(ours, 1e-6)
+    points[upper], points[lower] = middle - gap / 2, middle + gap / 2
 
 
 def _place(said: Any, name: str, path: Path) -> F64:
@@ -281,5 +290,5 @@ def _check(points: F64, path: Path) -> None:
     for side in ("Left", "Right"):
         upper, lower = points[list(UPPER_LID[side])], points[list(LOWER_LID[side])]
         wide = np.linalg.norm(upper[-1] - upper[0])
-        if np.linalg.norm(upper - lower, axis=1).max() < SHUT * wide:
+        if np.linalg.norm(upper - lower, axis=1).mean() < SHUT * wide:
             raise BadPortrait(f"an eye in {path.name} is shut: open eyes are needed to look around")

@@ -137,9 +137,9 @@ def without_teeth(texture: U8, upper: F64, lower: F64, lips: F64) -> None:
     lip = np.median(lips.reshape(-1, 3), axis=0)
     inks = texture[..., :3].astype(np.float64)
     red = inks[..., 0] - inks[..., 1:].mean(-1)
-    bright = (inks.mean(-1) > 0.9 * lip.mean()) & (red < 0.75 * (lip[0] - lip[1:].mean()))
-    teeth = cv2.dilate(((slit > 0) & bright).astype(np.uint8), np.ones((3, 3), np.uint8))
-    share = cv2.GaussianBlur(teeth.astype(np.float32), (3, 3), 0)[..., None]
+    bright = (inks.mean(-1) > 0.8 * lip.mean()) & (red < 0.75 * (lip[0] - lip[1:].mean()))
+    teeth = ((slit > 0) & bright).astype(np.float32)
+    share = np.maximum(teeth, cv2.GaussianBlur(teeth, (3, 3), 0))[..., None]
     texture[..., :3] = (inks * (1 - share) + 0.5 * lip * share).astype(np.uint8)
 
 

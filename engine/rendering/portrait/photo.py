@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.rendering.identity import PICTURES
+from engine.rendering.identity import PICTURES, BadIdentity
 from engine.rendering.portrait.ground import smaller
 
 U8 = NDArray[np.uint8]
@@ -19,12 +20,15 @@ HEAVIEST = 200e6  # bytes of a file that is still read
 USEFUL = 2048  # pixels of the longer side that are kept
 
 
-class BadPortrait(ValueError):
+class BadPortrait(BadIdentity):
     """A picture that cannot sing; the message says why, and what to do."""
 
 
-def read_photo(path: Path) -> U8:
-    """[H, W, 4] RGBA, straight alpha. Raises BadPortrait."""
+def read_photo(path: Path) -> tuple[U8, float]:
+    """[H, W, 4] RGBA, straight alpha, and how many of its pixels one of the file's became.
+
+    Raises BadPortrait.
+    """
     data = _bytes(path)
     width, height = _size(data, path)
     if min(width, height) < SMALLEST:
@@ -38,10 +42,8 @@ def read_photo(path: Path) -> U8:
             "make it smaller first, 2048 each way is plenty"
         )
     photo = _decoded(data, path)
-    scale = USEFUL / max(photo.shape[:2])
-    if scale < 1.0:
-        photo = smaller(photo, scale)
-    return np.ascontiguousarray(photo)
+    scale = min(1.0, USEFUL / max(photo.shape[:2]))
+    return np.ascontiguousarray(smaller(photo, scale)), scale
 
 
 def _bytes(path: Path) -> NDArray[np.uint8]:
@@ -61,10 +63,10 @@ def _size(data: U8, path: Path) -> tuple[int, int]:
     """Width and height from the file's head, before the rest is unpacked."""
     import skia
 
-    codec = skia.Codec.MakeFromData(skia.Data.MakeWithCopy(data.tobytes())) if len(data) else None
-    if codec is not None:
+    with suppress(RuntimeError):  # it reads no such file
+        codec = skia.Codec.MakeFromData(skia.Data.MakeWithCopy(data.tobytes()))
         return codec.dimensions().width(), codec.dimensions().height()
-    if path.suffix.lower() in (".tif", ".tiff"):  # skia reads none
+    if path.suffix.lower() in (".tif", ".tiff") and len(data):
         got = cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8)
         if got is not None:
             return 8 * got.shape[1], 8 * got.shape[0]

@@ -119,8 +119,7 @@ def _face(face: Face, like: Likeness, cut: F64) -> tuple[F64, F64, F64]:
         places[upper] = places[lower] = cut  # between the lips: nothing of the photo is lost
     points = like.pose.lift(places, like.points[:, 2])
     points = _shut(points, moved, (upper, lower), spread)
-    for shape in SEALED:
-        moved[shape] += _seal(moved[shape], points, (upper, lower), spread)
+    moved[SEALED] += _seal(moved[SEALED], points, (upper, lower), spread)
     for shape, rows in zip((EYE_BLINK_LEFT, EYE_BLINK_RIGHT), face.openings[:2], strict=True):
         moved[shape] += _blink(points, moved[shape], rows, spread)
     return points, places, moved
@@ -146,7 +145,7 @@ def _shut(points: F64, moved: F64, rows: tuple[I32, I32], spread: _Spread) -> F6
     upper, lower = rows
     middle = len(upper) // 2
     opened = np.linalg.norm(moved[JAW_OPEN, lower[middle]] - moved[JAW_OPEN, upper[middle]])
-    gap = np.linalg.norm(points[lower[middle]] - points[upper[middle]])
+    gap = np.linalg.norm(points[lower[middle], :2] - points[upper[middle], :2])  # as seen
     points = points - np.clip(0.9 * gap / opened, 0.0, 1.0) * moved[JAW_OPEN]
     meet = (points[upper] + points[lower]) / 2
     centre, width = meet.mean(0), np.linalg.norm(meet[-1] - meet[0])
@@ -158,15 +157,16 @@ def _shut(points: F64, moved: F64, rows: tuple[I32, I32], spread: _Spread) -> F6
 
 
 def _seal(moved: F64, points: F64, rows: tuple[I32, I32], spread: _Spread) -> F64:
-    """What a shape must add so that lips which touch still do."""
+    """What shapes [n, P, 3] must add so that lips which touch still do."""
     upper, lower = rows
-    meet = (moved[upper] + moved[lower]) / 2
+    flat = moved.transpose(1, 0, 2).reshape(len(points), -1)
+    meet = (flat[upper] + flat[lower]) / 2
     width = np.linalg.norm(points[upper[-1]] - points[upper[0]])
     known = np.linalg.norm(points - points[upper].mean(0), axis=1) > 0.85 * width
-    values = np.zeros_like(points)
+    values = np.zeros_like(flat)
     for row in rows:
-        known[row], values[row] = True, meet - moved[row]
-    return spread(known, values)
+        known[row], values[row] = True, meet - flat[row]
+    return spread(known, values).reshape(len(points), -1, 3).transpose(1, 0, 2)
 
 
 def _blink(points: F64, moved: F64, rows: tuple[I32, I32], spread: _Spread) -> F64:
