@@ -24,6 +24,7 @@ from engine.config import ConfigError
 from engine.rendering.head import Head
 from engine.rendering.identity import UnknownIdentity, load_identity
 from engine.signals import U8, Motion
+from engine.training.renderer.cycles import BlenderFailed, Cycles
 from engine.training.renderer.motions import numbered_motion, rest
 
 HELD_OUT = 10  # every so many-th pair is never trained on
@@ -191,11 +192,9 @@ def main() -> None:
         if options.truth == "raster":
             make(pairs, rasterise(options.identity, options.size))
             return
-        from engine.training.renderer.cycles import Cycles
-
         with Cycles(options.identity, options.size, options.samples, options.blender) as cycles:
             make(pairs, cycles.paint)
-    except BadPairs as error:
+    except (BadPairs, BlenderFailed) as error:
         parser.error(str(error))
 
 

@@ -19,8 +19,8 @@ WORLD = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32)  # ours (y up) 
 SOFT = (0.35, 0.9, 0.25, 0.3)  # radians across each lamp: key, fill, two rims
 # Light that comes round goes through hair here, not past it: rims of the rasteriser's strength
 # would bleach it; and mouths are as deep as they are, so the fill must reach in.
-GAIN = (1.0, 1.7, 0.28, 0.20)
-HAIR_TINT = 0.62  # of the ribbons' albedo: fibres between fibres add up
+GAIN = (0.88, 1.45, 0.25, 0.10)
+LASH = 2.2  # times as thick as they are: a picture has too few pixels for them
 SCATTER = (1.0, 0.36, 0.2)  # red light goes deepest into skin
 DEPTH = 0.0035  # metres
 
@@ -54,11 +54,11 @@ class Scene:
         each = int(data["hair_points"])
         hairs = np.full(len(data["hair_radius"]) // each, each)
         glossy = self._hair_material()
-        tint = HAIR_TINT * data["hair_colour"]
-        self.hair = self._curves("hair", hairs, data["hair_radius"], tint, glossy)
+        self.hair = self._curves("hair", hairs, data["hair_radius"], data["hair_colour"], glossy)
         strands = np.diff(data["strand_starts"])
         colours = data["strand_colour"]
-        self.strands = self._curves("strands", strands, data["strand_radius"], colours, glossy)
+        thick = LASH * data["strand_radius"]
+        self.strands = self._curves("strands", strands, thick, colours, glossy)
 
     def place(self, points: np.ndarray, hairs: np.ndarray) -> None:
         """Move everything: points [V, 3] of the rig, hairs [N K, 3]."""
@@ -216,7 +216,7 @@ class Scene:
         shader.parametrization = "COLOR"
         shader.inputs["Roughness"].default_value = 0.28
         shader.inputs["Radial Roughness"].default_value = 0.5
-        shader.inputs["IOR"].default_value = 1.36  # less white shine than bare keratin has
+        shader.inputs["IOR"].default_value = 1.25  # less white shine than bare keratin has
         tint = nodes.new("ShaderNodeAttribute")
         tint.attribute_name = "tint"
         links.new(tint.outputs["Color"], shader.inputs["Color"])
