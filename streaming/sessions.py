@@ -191,6 +191,7 @@ class Performer:
         self.cast = cast
         self.voice = 0.0
         self.backing = 0.0
+        self._restyled = False
         self._drawing = threading.Lock()
         self._hearing = threading.Lock()
 
@@ -222,12 +223,19 @@ class Performer:
     def wear(self, style: int) -> None:
         """Sing in another style. Raises ValueError for one there is not."""
         self.cast.avatar.face.wear(style)
+        self._restyled = True
+
+    def leave(self) -> Cast:
+        """Who sang, in the style of its configuration again."""
+        if self._restyled:
+            self.cast.avatar.face.wear(self.cast.config.style)
+            self._restyled = False
+        return self.cast
 
     def change(self, cast: Cast) -> Cast:
         """Somebody else sings on, from the next frame; returns who sang so far."""
         with self._drawing, self._hearing:
-            before, self.cast = self.cast, cast
-        before.avatar.face.wear(before.config.style)
+            before, self.cast = self.leave(), cast
         return before
 
 
@@ -504,10 +512,8 @@ class Sessions:
             self.counts.frames += session.line.stats.frames
             self.counts.skipped += session.line.stats.skipped
         self.counts.failed += session.failure is not None
-        cast = session.performer.cast
-        cast.avatar.face.wear(cast.config.style)
         free = self._wings.put if over else Wings.dismiss  # who still sings sings for nobody else
-        await self._in_executor(free, cast)
+        await self._in_executor(free, session.performer.leave())
         asyncio.get_running_loop().call_later(TIDY_S, _tidy)
 
     def _admit(self) -> None:

@@ -164,7 +164,7 @@ def test_any_sdp_is_answered_or_refused_and_leaves_nothing(served: Served, offer
 def test_the_slow_are_cut_off_and_the_quick_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slow-loris: heads and bodies that come a byte at a time, forty at once; a show runs on."""
     monkeypatch.setattr(serving_module, "IDLE_S", 1.0)
-    monkeypatch.setattr(serving_module, "BODY_S", 1.0)
+    monkeypatch.setattr("streaming.answers.BODY_S", 1.0)
 
     async def drip(host: str, port: int, first: bytes) -> float:
         reader, writer = await asyncio.open_connection(host, port)
