@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from streaming.schemes import SinkFormat
 
 LOOPBACK_DEVICES = Path("/sys/devices/virtual/video4linux")  # Linux lists its virtual cameras here
-BEHIND = np.zeros(3, np.uint8)  # a camera has no alpha
+BEHIND = np.zeros(3, np.uint8)  # what shows through where a camera has no alpha
+
+log = logging.getLogger("cantar")
 
 _CURES = {
     "linux": (
@@ -33,7 +37,8 @@ _CURES = {
 class VirtualCamera:
     """A sink that hands each picture on as it comes: the line sets the pace, this never waits.
 
-    Pictures of another size are letterboxed to `fmt`; transparency is laid over black.
+    Pictures of another size are letterboxed to `fmt`. Transparent ones keep their alpha where the
+    camera takes it (Unity Capture), elsewhere they are laid over black. alpha: which of both.
     """
 
     wants_picture = True
@@ -52,43 +57,78 @@ class VirtualCamera:
             raise UserError(
                 f"a camera cannot be {fmt.width}x{fmt.height}: sides must be even; use {even}"
             )
-        device = _device(name) if name else None
-        try:
-            self._camera: Any = pyvirtualcam.Camera(
-                fmt.width, fmt.height, fmt.fps, fmt=pyvirtualcam.PixelFormat.RGB, device=device
-            )
-        except RuntimeError as error:
-            raise UserError(_no_camera(name, str(error))) from None
-        self._canvas = np.zeros((fmt.height, fmt.width, 3), np.uint8)
-        self._shown: Picture | None = None
+        self._name, self._format = name, fmt
+        self._wanted = True
+        self._camera: Any = self._open()
         self.device: str = self._camera.device
+        self.alpha = self._camera.fmt == pyvirtualcam.PixelFormat.RGBA
+        self._canvas = np.zeros((fmt.height, fmt.width, 4 if self.alpha else 3), np.uint8)
+        self._shown: Picture | None = None
+
+    def switch(self, on: bool) -> None:
+        """Let other programs have the camera from the next picture on, or take it again. From any
+        thread."""
+        self._wanted = on
 
     def write(self, motion: Motion, picture: Picture | None, sound: Sound | None) -> None:
         """Send the picture; without a new one, the last again. Raises UserError if it is gone."""
+        if self._wanted != (self._camera is not None):
+            self._turn(self._wanted)
+        if self._camera is None:
+            return
         if picture is not None and picture is not self._shown:
             self._shown = picture
-            self._fit(flatten(picture.rgba, BEHIND))
+            self._fit(picture.rgba if self.alpha else flatten(picture.rgba, BEHIND))
         try:
             self._camera.send(self._canvas)
         except Exception as error:  # each back-end has its own
             raise UserError(f"the virtual camera {self.device} is gone: {error}") from None
 
     def close(self) -> None:
-        self._camera.close()
+        if self._camera is not None:
+            self._camera.close()
 
-    def _fit(self, rgb: U8) -> None:
-        """Draw [H, W, 3] into the canvas, letterboxed when its size is another."""
+    def _turn(self, on: bool) -> None:
+        if not on:
+            self._camera.close()
+            self._camera = None
+            return
+        try:
+            self._camera = self._open()
+        except UserError as error:
+            self._wanted = False
+            log.warning("%s; it stays off", error)
+
+    def _open(self) -> Any:
+        """With alpha, if it is wanted and can be had. Raises UserError."""
+        from pyvirtualcam import Camera, PixelFormat
+
+        device = _device(self._name) if self._name else None
+        size = self._format.width, self._format.height, self._format.fps
+        if self._format.transparent:
+            with suppress(RuntimeError):  # most cameras have none
+                camera = Camera(*size, fmt=PixelFormat.RGBA, device=device)
+                if camera.native_fmt == PixelFormat.RGBA:
+                    return camera
+                camera.close()
+        try:
+            return Camera(*size, fmt=PixelFormat.RGB, device=device)
+        except RuntimeError as error:
+            raise UserError(_no_camera(self._name, str(error))) from None
+
+    def _fit(self, picture: U8) -> None:
+        """Draw [H, W, 3 or 4] into the canvas, letterboxed when its size is another."""
         canvas = self._canvas
-        if rgb.shape == canvas.shape:
-            canvas[:] = rgb
+        if picture.shape == canvas.shape:
+            canvas[:] = picture
             return
         import cv2
 
-        box = letterbox_place(rgb.shape[0], rgb.shape[1], canvas.shape[0], canvas.shape[1])
+        box = letterbox_place(picture.shape[0], picture.shape[1], canvas.shape[0], canvas.shape[1])
         top, left, height, width = box
-        smaller = height < rgb.shape[0]
+        smaller = height < picture.shape[0]
         scaled = cv2.resize(
-            np.ascontiguousarray(rgb),
+            np.ascontiguousarray(picture),
             (width, height),
             interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR,
         )

@@ -24,7 +24,18 @@ from streaming.gate import Gate, Rate
 from streaming.ports import UserError
 
 STYLES = ("Shy", "Warm", "Pop", "Rock", "Dreamy", "Theatrical")
-KEYS = (*SIZES, "tempo", "overlays", "rest", "mute", "style", "recentre", "reset", "seconds")
+KEYS = (
+    *SIZES,
+    "tempo",
+    "overlays",
+    "rest",
+    "mute",
+    "camera",
+    "style",
+    "recentre",
+    "reset",
+    "seconds",
+)
 STARTS_S = 5.0  # that opening the port may take
 REQUESTS = 1200  # a minute, from one address: a slider that is dragged asks often
 
@@ -65,6 +76,9 @@ def _steps(request: dict[str, Any]) -> list[Callable[[Director], None]]:
     if "mute" in request:
         mute = _truth(request, "mute")
         steps.append(lambda director: director.mute(mute))
+    if request.get("camera") is not None:
+        camera = _truth(request, "camera")
+        steps.append(lambda director: director.camera(camera))
     if _truth(request, "recentre"):
         steps.append(lambda director: director.recentre(seconds))
     if request.get("style") is not None:

@@ -17,6 +17,7 @@ import numpy as np
 from engine.motion.directing import MOST, OVERLAYS, Direction, directed
 from engine.signals import F32, Motion, Sound
 from engine.timeline import FRAME_RATE
+from streaming.ports import Switchable
 
 FADE_S = 0.3  # s, where no other time is asked for
 LONGEST_S = 60.0  # s of a fade
@@ -88,6 +89,8 @@ class Director:
         self._centre = [_Fade(0.0, 0.0) for _ in range(3)]
         self._middle: F32 = np.zeros(3, np.float32)  # of the head, over the last second or so
         self._muted = False
+        self.cameras: list[Switchable] = []  # of the show, added when it begins
+        self._filmed = True
         self._frame = -1
 
     # -- requests
@@ -121,6 +124,12 @@ class Director:
         """Neither hear the microphone nor let it be heard."""
         self._muted = on
 
+    def camera(self, on: bool) -> None:
+        """Let other programs have the virtual camera, if the show has one, or take it again."""
+        self._filmed = on
+        for camera in self.cameras:
+            camera.switch(on)
+
     def recentre(self, seconds: float = FADE_S) -> None:
         """Take where the head is now, on the average of a second, for straight ahead."""
         with self._lock:
@@ -145,12 +154,14 @@ class Director:
             self.overlay(name, 0.0, seconds)
         self.rest(False, seconds)
         self.mute(False)
+        self.camera(True)
         with self._lock:
             for fade in self._centre:
                 _fade(fade, 0.0, seconds)
 
     def asked(self) -> dict[str, Any]:
-        """What is asked for now: where fades lead to. style: None where it was never chosen."""
+        """What is asked for now: where fades lead to. style: None where it was never chosen.
+        camera: None where there is none."""
         with self._lock:
             return {
                 **{name: fade.target for name, fade in self._sizes.items()},
@@ -158,6 +169,7 @@ class Director:
                 "overlays": {n: f.target for n, f in self._overlays.items() if f.target},
                 "rest": bool(self._rest.target),
                 "mute": self._muted,
+                "camera": self._filmed if self.cameras else None,
                 "style": self._style,
             }
 

@@ -27,7 +27,7 @@ from streaming.clock import Paced, Pacer
 from streaming.director import Director
 from streaming.drawing import SLOTS, DrawingProcess
 from streaming.line import REGULAR, Frame, LiveConfig, LiveLine, Singer, Tail, channels_of, sing
-from streaming.ports import Follower, MotionSource, Sink, Source, UserError
+from streaming.ports import Follower, MotionSource, Sink, Source, Switchable, UserError
 from streaming.preview import ShowOver
 from streaming.stats import Stats
 
@@ -326,6 +326,8 @@ def run_live(
         for sink in sinks:
             if isinstance(sink, Follower):
                 sink.follow(line.sound, line.pacer)
+            if isinstance(sink, Switchable) and director is not None:
+                director.cameras.append(sink)
         with _garbage_kept() if alone else nullcontext():
             _Crew(line, source, outputs, stopped, status, now, sleep).run()
     except BaseException:

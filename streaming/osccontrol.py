@@ -5,6 +5,7 @@
     /cantar/overlay smile 1 [seconds]    an expression laid over the face, 0 to 1
     /cantar/rest 1 [seconds]             away; 0: back
     /cantar/mute 1                       the microphone
+    /cantar/camera 0                     other programs may have the virtual camera; 1: on again
     /cantar/style 3                      0 shy, 1 warm, 2 pop, 3 rock, 4 dreamy, 5 theatrical
     /cantar/recentre [seconds]           where the head is now is straight ahead
     /cantar/reset [seconds]
@@ -93,6 +94,7 @@ def _commands(director: Director) -> dict[str, Callable[..., None]]:
         ),
         "rest": lambda on=1, *fade: director.rest(bool(float(on)), *map(float, fade[:1])),
         "mute": lambda on=1: director.mute(bool(float(on))),
+        "camera": lambda on=1: director.camera(bool(float(on))),
         "style": lambda number: director.style(int(number)),
         "recentre": lambda *fade: director.recentre(*map(float, fade[:1])),
         "reset": lambda *fade: director.reset(*map(float, fade[:1])),

@@ -75,6 +75,15 @@ class Sink(Protocol):
 
 
 @runtime_checkable
+class Switchable(Protocol):
+    """A sink that can be switched off and on while the show goes on (a camera)."""
+
+    def switch(self, on: bool) -> None:
+        """From any thread."""
+        ...
+
+
+@runtime_checkable
 class Follower(Protocol):
     """A sink with a clock of its own (a sound device), which takes its sound from the line itself
     rather than frame by frame."""

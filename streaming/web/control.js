@@ -33,6 +33,7 @@ const toggle = {
   overlay: (name) => ask({ overlays: { [name]: asked?.overlays[name] ? 0 : 1 } }),
   rest: () => ask({ rest: !asked?.rest }),
   mute: () => ask({ mute: !asked?.mute }),
+  camera: () => ask({ camera: !asked?.camera }),
 };
 
 // ---- showing ------------------------------------------------------------------------------------
@@ -60,7 +61,8 @@ function show(now) {
   if (!asked) build(now.choices);
   asked = now;
   say(now.rest ? "Away" : now.mute ? "Muted" : "On air");
-  for (const id of ["rest", "mute"]) $(id).setAttribute("aria-pressed", now[id]);
+  $("camera").hidden = now.camera === null;
+  for (const id of ["rest", "mute", "camera"]) $(id).setAttribute("aria-pressed", now[id]);
   for (const button of $("overlays").children) button.setAttribute("aria-pressed", Boolean(now.overlays[button.dataset.overlay]));
   [...$("styles").children].forEach((button, i) => button.setAttribute("aria-pressed", i === now.style));
   for (const name of SIZES) if (document.activeElement !== $(name)) { $(name).value = now[name]; tell(name); }
@@ -73,6 +75,7 @@ function tell(name) { $(`${name}Out`).textContent = `${Number($(name).value).toF
 
 $("rest").onclick = toggle.rest;
 $("mute").onclick = toggle.mute;
+$("camera").onclick = toggle.camera;
 $("recentre").onclick = () => ask({ recentre: true });
 $("reset").onclick = () => { document.activeElement?.blur?.(); ask({ reset: true }); };
 for (const name of SIZES) {
@@ -88,8 +91,8 @@ document.addEventListener("keydown", (event) => {
     const list = event.shiftKey ? $("styles").children : $("overlays").children;
     list[digit === "0" ? 9 : Number(digit) - 1]?.click();
   } else {
-    const id = { r: "rest", m: "mute", c: "recentre", Escape: "reset" }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-    if (!id) return;
+    const id = { r: "rest", m: "mute", v: "camera", c: "recentre", Escape: "reset" }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (!id || $(id).hidden) return;
     $(id).click();
   }
   event.preventDefault();

@@ -10,10 +10,14 @@ import pytest
 
 import streaming.camera as camera
 from engine.signals import Motion, Picture
-from streaming.ports import Sink, UserError
+from streaming.director import Director
+from streaming.ports import Sink, Switchable, UserError
 from streaming.schemes import SinkFormat, check_sink, open_sink
 
 pyvirtualcam = pytest.importorskip("pyvirtualcam")
+PixelFormat = pyvirtualcam.PixelFormat
+decode_fourcc = pytest.importorskip("pyvirtualcam.util").decode_fourcc
+
 
 MOTION = Motion(0, np.zeros(52, np.float32), np.zeros(6, np.float32))
 
@@ -23,12 +27,19 @@ class Recorder:
 
     sent: list[np.ndarray]
     busy = False
+    takes_alpha = False
+    opened = 0  # now
 
     def __init__(self, *, width: int, height: int, fps: float, fourcc: int, device: str | None):
         if Recorder.busy:
             raise RuntimeError("device is busy")
-        self._device, self._fourcc, self.size = device or "recorder0", fourcc, (height, width, 3)
+        channels = 4 if decode_fourcc(fourcc) == PixelFormat.RGBA.value else 3
+        if channels == 4 and not Recorder.takes_alpha:
+            raise RuntimeError("unsupported pixel format")
+        self._device, self._fourcc = device or "recorder0", fourcc
+        self.size = (height, width, channels)
         Recorder.sent = []
+        Recorder.opened += 1
 
     def send(self, frame: np.ndarray) -> None:
         if Recorder.busy:
@@ -36,7 +47,7 @@ class Recorder:
         Recorder.sent.append(frame.reshape(self.size).copy())
 
     def close(self) -> None:
-        """Nothing to close."""
+        Recorder.opened -= 1
 
     def device(self) -> str:
         return self._device
@@ -50,6 +61,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> type[Recorder]:
     monkeypatch.setattr("pyvirtualcam.camera.BACKENDS", {})
     pyvirtualcam.register_backend("recorder", Recorder)
     monkeypatch.setattr(Recorder, "busy", False)
+    monkeypatch.setattr(Recorder, "opened", 0)
     return Recorder
 
 
@@ -121,6 +133,49 @@ def test_camera_lost_in_mid_show(recorder: type[Recorder], monkeypatch: pytest.M
     monkeypatch.setattr(Recorder, "busy", True)
     with pytest.raises(UserError, match="virtual camera recorder0 is gone: device is gone"):
         sink.write(MOTION, None, None)
+    sink.close()
+
+
+@pytest.mark.parametrize("takes_alpha", [True, False])
+def test_transparency_is_kept_where_the_camera_takes_it(
+    recorder: type[Recorder], monkeypatch: pytest.MonkeyPatch, takes_alpha: bool
+) -> None:
+    monkeypatch.setattr(Recorder, "takes_alpha", takes_alpha)
+    sink = open_sink("camera", SinkFormat(64, 32, transparent=True))
+    assert sink.alpha == takes_alpha
+    sink.write(MOTION, picture(32, 64, (200, 100, 50, 128)), None)
+    sink.write(MOTION, picture(32, 32, (200, 100, 50, 255)), None)
+    expected = [200, 100, 50, 128] if takes_alpha else [100, 50, 25]
+    assert recorder.sent[0][16, 32].tolist() == expected
+    assert recorder.sent[1][16, 2].tolist() == [0] * len(expected)  # beside a narrower picture
+    sink.close()
+    assert recorder.opened == 0
+
+
+def test_others_may_have_the_camera_for_a_while(
+    recorder: type[Recorder], monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    sink, shown = open_sink("camera", SinkFormat(64, 48)), picture(48, 64, (10, 20, 30, 255))
+    assert isinstance(sink, Switchable)
+    director = Director()
+    director.cameras.append(sink)
+    assert director.asked()["camera"]
+    sink.write(MOTION, shown, None)
+    director.camera(False)
+    sink.write(MOTION, shown, None)
+    assert (recorder.opened, len(recorder.sent), director.asked()["camera"]) == (0, 1, False)
+    director.camera(True)
+    sink.write(MOTION, None, None)
+    assert (recorder.opened, recorder.sent[0][24, 32].tolist()) == (1, [10, 20, 30])
+    director.camera(False)
+    sink.write(MOTION, shown, None)
+    monkeypatch.setattr(Recorder, "busy", True)  # somebody has it, and keeps it
+    director.camera(True)
+    for _ in range(3):
+        sink.write(MOTION, shown, None)
+    assert [record.getMessage() for record in caplog.records if "stays off" in record.getMessage()]
+    assert len(caplog.records) == 1
+    sink.close()
     sink.close()
 
 

@@ -48,7 +48,7 @@ def test_a_request_is_taken_whole() -> None:
     asked = director.asked()
     assert asked == {
         "mouth": 0.5, "head": 1, "eyes": 1, "tempo": 1, "overlays": {"smile": 1}, "rest": False,
-        "mute": True, "style": 3,
+        "mute": True, "camera": None, "style": 3,
     }  # fmt: skip
     moved = seen(director)
     assert moved.blendshapes[INDEX["jawOpen"]] == pytest.approx(0.2)
