@@ -301,7 +301,8 @@ def through_pulse(plan: Plan, song: Train, part: Part) -> tuple[Cell, ...] | Non
         with Loudspeaker(song.sound) as loudspeaker:
 
             def opens() -> Entering:
-                source = Entering(microphone(song.sound.shape[1] / SAMPLE_RATE + 1.0))
+                seconds = song.sound.shape[1] / SAMPLE_RATE + 1.0
+                source = Entering(microphone(seconds), has_backlog=True)
                 loudspeaker.play()
                 return source
 

@@ -29,6 +29,9 @@ def read_sound(spec: str, seconds: float | None = None) -> F32:
     return np.concatenate(parts, axis=1)
 
 
+NO_BACKLOG_S = 0.005  # after which an answer counts as one that had to be waited for
+
+
 class Nobody:
     """A renderer for avatars that only hear and move."""
 
@@ -72,12 +75,19 @@ class Entering:
 
     realtime = True
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, has_backlog: bool = False) -> None:
+        """has_backlog: it was recording before the show began, as a microphone was; a show forgets
+        what such a source answers at once, and would else lose the first 10 ms."""
+        self._first = not has_backlog
         self.length, self.channels = source.length, getattr(source, "channels", 1)
         self._source = source
         self.began = float("inf")
 
     def read(self) -> Sound | None:
+        if self._first:
+            self._first = False
+            time.sleep(NO_BACKLOG_S)
+            return Sound(np.zeros((self.channels, 0), np.float32), 0)
         sound = self._source.read()
         if sound is not None and sound.samples.shape[1]:
             self.began = min(self.began, time.monotonic() - sound.end / SAMPLE_RATE)

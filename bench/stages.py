@@ -211,7 +211,9 @@ def drawing(motions: Sequence[Motion], plan: Plan, part: Part) -> None:
     with DrawingProcess(AvatarConfig()) as process:
         process.ready()
         there = timed([partial(process.draw, motion) for motion in motions])
-    part.timings["draw: lumi in a process of its own, and back"] = replace(there, cpu=None)
+    part.timings[f"draw: {AvatarConfig().avatar} in a process of its own, and back"] = replace(
+        there, cpu=None
+    )
 
 
 def sending(picture: Picture, sound: F32, frames: int, part: Part) -> None:
@@ -305,7 +307,10 @@ def waterfall(timings: dict[str, Timing]) -> list[tuple[str, float, float]]:
     """(stage, ms after a frame's sound is there at which it begins, ms it takes), in order."""
     order = [stage for stage in STAGES if ":" not in stage]
     order.insert(1 + order.index("slopes"), MFCC)
-    order += [REST, next((name for name in timings if name.startswith("draw: lumi")), "")]
+    order += [
+        REST,
+        next((name for name in timings if name.startswith(f"draw: {AvatarConfig().avatar},")), ""),
+    ]
     bars, at = [], 0.0
     for stage in order:
         if stage in timings:
