@@ -144,7 +144,7 @@ def _rig(z: dict[str, NDArray]) -> Rig:
         eyes=f32("eyes"),
         neck=f32("neck"),
         hair=hair,
-        pattern=np.where(z["pattern"][..., 0] == 0, np.uint8(0), z["pattern"][..., 1]),
+        pattern=np.ascontiguousarray(z["pattern"]),
         look=look,
     )
 

@@ -18,6 +18,7 @@ F64 = NDArray[np.float64]
 
 STEP = 0.0065  # metres of growth
 POINTS = 13  # of a ribbon
+LEAST = 0.0026  # metres that hair lies off the skin
 HIDDEN = 0.0015  # metres that a point may lie under others and still count as seen
 SEEN = 4  # points of a ribbon that views must see
 
@@ -52,8 +53,20 @@ class Style:
     side: float
 
 
+@dataclass(frozen=True)
+class Coils:
+    """Short curls. radius, rise: metres. turns: of each curl. recede: metres that the hairline lies
+    farther back."""
+
+    radius: float
+    rise: float
+    turns: float
+    recede: float
+
+
+COILS = {"coils": Coils(0.0024, 0.0085, 1.25, 0.010)}
 STYLES = {
-    "waves": Style(0.020, (-0.132, 0.007), (0.0155, 0.0115), (0.0066, 0.092), 0.011),
+    "waves": Style(0.020, (-0.128, 0.004), (0.0170, 0.0130), (0.0050, 0.100), 0.010),
 }
 
 
@@ -61,8 +74,10 @@ def below_hairline(p: F64, style: str) -> F64:
     """Metres outside the hair's edge at points on the head, < 0 on the scalp."""
     x, y, z = np.abs(p[..., 0]), p[..., 1], p[..., 2]
     front = 0.0665 - 7.5 * np.maximum(x - 0.012, 0.0) ** 2 - 0.010 * smooth(0.045, 0.066, x)
-    side = 0.006 + 0.0 * x
-    nape = -0.062 + 0.0 * x
+    side, nape = 0.006 + 0.0 * x, -0.062 + 0.0 * x
+    if style in COILS:  # higher at the temples, a sideburn, a clean nape
+        front = front + COILS[style].recede * (1.0 + smooth(0.010, 0.035, x))
+        side, nape = 0.004 + 0.0 * x, -0.050 + 0.0 * x
     line = nape + (side - nape) * smooth(-0.028, -0.012, z)
     line = line + (front - line) * smooth(0.016, 0.052, z)
     ear = 0.012 - np.hypot((y + 0.016) / 1.6, z + 0.004)
@@ -81,6 +96,7 @@ class Scalp:
         self.normal = turn / np.maximum(area[:, None], 1e-12)
         middle = corner.mean(1)
         outer = (middle[:, 1] > -0.20) & (self._outwards(middle, self.normal) > -0.2)
+        outer &= ~_on_ear(middle)  # hair lies over ears, not round them
         self.tree = cKDTree(middle[outer])
         self.middle, self.facing = middle[outer], self.normal[outer]
 
@@ -118,6 +134,12 @@ class Scalp:
         return p[kept], self.normal[tries[kept]]
 
 
+def _on_ear(p: F64) -> NDArray[np.bool_]:
+    return np.asarray(
+        (np.abs(p[:, 0]) > 0.062) & (np.hypot((p[:, 1] + 0.016) / 1.3, p[:, 2] + 0.006) < 0.030)
+    )
+
+
 def _spaced(p: F64, count: int) -> NDArray[np.int64]:
     """About `count` of the points, as far from each other as greed finds."""
     gap = np.sqrt(0.055 / count) * 1.1
@@ -134,10 +156,14 @@ def _spaced(p: F64, count: int) -> NDArray[np.int64]:
 
 def grow(surface: Part, recipe: Recipe) -> Locks:
     """All of one singer's hair."""
-    look, style = recipe.hair, STYLES[recipe.hair.style]
+    look = recipe.hair
     chance = np.random.default_rng(look.seed)
     scalp = Scalp(surface)
     roots, normals = scalp.roots(look.ribbons, look.style, chance)
+    if look.style in COILS:
+        curves = _coils(roots, normals, COILS[look.style], chance)
+        return _seen(_thicken(scalp, curves, np.zeros(len(roots)), recipe, chance), surface)
+    style = STYLES[look.style]
     order = chance.permutation(len(roots))
     roots, normals = roots[order], normals[order]
     height = smooth(-0.06, 0.105, roots[:, 1])  # hair from higher up lies over hair from below
@@ -147,7 +173,24 @@ def grow(surface: Part, recipe: Recipe) -> Locks:
     layer = np.concatenate([np.linspace(1.0, 1.1, len(line[0])), 0.95 * layer])
     curves = _curves(scalp, roots, normals, layer, style, chance)
     curves = _clumped(curves, style, chance)
-    return _seen(_thicken(scalp, curves, layer, recipe, style, chance), surface)
+    return _seen(_thicken(scalp, curves, layer, recipe, chance), surface)
+
+
+def _coils(roots: F64, normals: F64, style: Coils, chance: np.random.Generator) -> F64:
+    """Centre lines [N, POINTS, 3] of short curls that rise from the scalp."""
+    n, t = len(roots), np.linspace(0, 1, POINTS)[None, :, None]
+    axis = normals + 0.35 * chance.normal(size=(n, 3)) + np.array([0.0, -0.25, 0.0])
+    axis /= np.linalg.norm(axis, axis=1, keepdims=True)
+    one = np.cross(axis, chance.normal(size=(n, 3)))
+    one /= np.linalg.norm(one, axis=1, keepdims=True)
+    other = np.cross(axis, one)
+    size = chance.uniform(0.7, 1.25, (n, 1, 1))
+    turn = 2 * np.pi * style.turns * t * chance.choice([-1.0, 1.0], (n, 1, 1))
+    round_ = (1 - np.cos(turn)) * one[:, None] + np.sin(turn) * other[:, None]
+    short = 0.55 + 0.45 * smooth(-0.03, 0.04, roots[:, 1])[:, None, None]  # clipped at the sides
+    rise = style.rise * short * t * axis[:, None]
+    curl = roots[:, None] + 0.001 * normals[:, None]
+    return np.asarray(curl + size * (rise + style.radius * round_))
 
 
 def _curves(
@@ -207,8 +250,18 @@ def _curves(
         p = np.where(alive[:, None], q, p)
         length += STEP * alive
         line.append(p.copy())
-    even = gaussian_filter1d(_even(np.stack(line, 1)), 1.5, axis=1, mode="nearest")
-    return _waved(even, scalp, style, chance)
+    even = _even(np.stack(line, 1))
+    soft = gaussian_filter1d(even, 1.5, axis=1, mode="nearest")
+    even = even + smooth(0.01, 0.06, _lengths(even))[..., None] * (soft - even)
+    return _above(scalp, _waved(even, scalp, style, chance))
+
+
+def _above(scalp: Scalp, lines: F64) -> F64:
+    """Lines [N, POINTS, 3] lifted where smoothing has sunk them into the head."""
+    flat = lines.reshape(-1, 3)
+    distance, normal = scalp.near(flat)
+    lifted = flat + np.clip(LEAST - distance, 0.0, 0.01)[:, None] * normal
+    return np.asarray(lifted.reshape(lines.shape))
 
 
 def _lift(p: F64, style: Style) -> F64:
@@ -216,8 +269,9 @@ def _lift(p: F64, style: Style) -> F64:
     crown, edge = style.lift
     top = smooth(0.045, 0.095, p[:, 1])
     front = smooth(0.030, 0.080, p[:, 2])
-    beside = smooth(0.0, 0.022, np.abs(p[:, 0] - style.part))
-    return np.asarray(edge + (crown - edge) * top * beside + 0.004 * front * top * beside)
+    beside = smooth(0.0, 0.040, np.abs(p[:, 0] - style.part))
+    temple = 0.007 * smooth(0.085, 0.050, p[:, 1]) * smooth(-0.050, 0.010, p[:, 1])
+    return np.asarray(edge + (crown - edge) * top * beside + 0.004 * front * top * beside + temple)
 
 
 def _off_face(q: F64, side: F64) -> F64:
@@ -239,7 +293,7 @@ def _even(lines: F64) -> F64:
     for k, line in enumerate(lines):
         along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
         keep = np.concatenate([[True], np.diff(along) > 1e-7])
-        at = np.linspace(0, along[-1], POINTS)
+        at = along[-1] * np.linspace(0, 1, POINTS) ** 1.2  # finer at the root, where it bends most
         for axis in range(3):
             out[k, :, axis] = np.interp(at, along[keep], line[keep, axis])
     return out
@@ -281,7 +335,7 @@ def _clumped(lines: F64, style: Style, chance: np.random.Generator) -> F64:
     _, near = cKDTree(lines[leaders][:, middle]).query(lines[:, middle])
     goal = lines[leaders[near]]
     pull = (
-        0.55
+        0.40
         * np.linspace(0, 1, POINTS)[None, :, None] ** 1.3
         * chance.uniform(0.5, 1.0, (len(lines), 1, 1))
     )
@@ -301,7 +355,7 @@ def _openness(points: F64, normals: F64) -> F64:
 
 
 def _thicken(
-    scalp: Scalp, lines: F64, layer: F64, recipe: Recipe, style: Style, chance: np.random.Generator
+    scalp: Scalp, lines: F64, layer: F64, recipe: Recipe, chance: np.random.Generator
 ) -> Locks:
     n = len(lines)
     strands = 90
@@ -317,15 +371,16 @@ def _thicken(
     normal = normal[cKDTree(flat).query(flat, 40)[1]].mean(1)  # neighbours shine alike
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     open_ = gaussian_filter1d(_openness(flat, normal).reshape(n, POINTS), 1.2, axis=1)
-    open_ *= 0.45 + 0.55 * smooth(0.0, 0.030, _lengths(lines))  # roots lie in their own shade
+    shade = 0.2 * recipe.hair.length  # metres of root that lie in the shade of hair
+    open_ *= 0.45 + 0.55 * smooth(0.0, shade, _lengths(lines))
     normal = normal.reshape(lines.shape)
     tangent = np.gradient(lines, axis=1)
     tangent /= np.maximum(np.linalg.norm(tangent, axis=2, keepdims=True), 1e-9)
     tilt = np.radians(chance.normal(0, 3, n))[:, None, None]
     normal = np.cos(tilt) * normal + np.sin(tilt) * np.cross(tangent, normal)
     t = np.linspace(0, 1, POINTS)
-    profile = np.interp(t, [0, 0.08, 0.22, 0.6, 0.88, 1.0], [0.05, 0.35, 1.0, 1.05, 0.80, 0.18])
-    width = 0.0052 * np.sqrt(1400 / n) * chance.uniform(0.75, 1.25, (n, 1)) * profile
+    profile = np.interp(t, [0, 0.08, 0.20, 0.6, 0.90, 1.0], [0.35, 0.75, 1.05, 1.10, 1.0, 0.70])
+    width = recipe.hair.width * np.sqrt(1400 / n) * chance.uniform(0.75, 1.25, (n, 1)) * profile
     hang = smooth(0.055, -0.10, lines[..., 1]) * smooth(0.01, 0.07, _lengths(lines))
     tint = _tint(lines, recipe, chance)
     order = np.argsort(-layer)
@@ -408,24 +463,26 @@ def _tint(lines: F64, recipe: Recipe, chance: np.random.Generator) -> F64:
     own = chance.normal(0, 1, (n, 2))
     lock = own[near].mean(1) * np.sqrt(12) + 0.5 * own
     lighter = np.clip(0.55 + 0.16 * lock[:, :1], 0, 1) * t
+    if recipe.hair.style in COILS:  # grey hair among dark, more of it at the temples
+        share = 0.30 + 0.35 * smooth(0.07, 0.0, lines[:, :1, 1])
+        lighter = np.clip(share + 0.22 * own[:, :1], 0, 1) * np.ones(POINTS)
     value = np.exp(0.085 * lock[:, 1:, None])
     return np.asarray((root + lighter[..., None] * (tip - root)) * value)
 
 
 def pattern(chance: np.random.Generator) -> NDArray[np.uint8]:
-    """[6, 48, 14, 2] of gaps and brightness: strands of one ribbon, ragged at its sides and tip."""
-    kinds, tall, wide = 6, 48, 14
-    out = np.zeros((kinds, tall, wide, 2))
+    """[6, 96, 18] brightness of one ribbon's strands, ragged at sides and tip; 0: a gap."""
+    kinds, tall, wide = 6, 96, 18
+    out = np.zeros((kinds, tall, wide))
     v = (np.arange(tall) + 0.5)[:, None] / tall
     for k in range(kinds):
-        shade = chance.normal(1.0, 0.12, wide)
-        start = np.full(wide, -1.0)
-        end = chance.uniform(0.72, 1.06, wide)
+        shade = gaussian_filter1d(chance.normal(1.0, 0.16, wide), 0.6)
+        start = chance.uniform(-0.06, 0.10, wide)
+        end = chance.uniform(0.88, 1.08, wide)
         for edge in (0, wide - 1):
-            start[edge], end[edge] = chance.uniform(-0.1, 0.25), chance.uniform(0.60, 0.9)
+            start[edge], end[edge] = chance.uniform(-0.1, 0.1), chance.uniform(0.80, 1.0)
         drift = 0.10 * np.sin(2 * np.pi * (v * chance.uniform(1, 2) + chance.random(wide)))
-        out[k, ..., 0] = (v > start) & (v < end)
-        out[k, ..., 1] = np.clip(128 * (shade + drift), 60, 235)
         rim = np.minimum(np.arange(wide), np.arange(wide)[::-1]) / (wide / 2)
-        out[k, ..., 1] *= 0.80 + 0.20 * np.sqrt(rim + 0.1)
+        bright = np.clip(128 * (shade + drift), 60, 235) * (0.80 + 0.20 * np.sqrt(rim + 0.1))
+        out[k] = bright * ((v > start) & (v < end))
     return out.astype(np.uint8)

@@ -23,8 +23,8 @@ LOWER = (0.0054, 0.0059, 0.0068, 0.0070, 0.0070, 0.0105)
 RAISED = (0.0, 0.0008, 0.0001, 0.0009, 0.0012, 0.0016)  # edges of the upper teeth, off the plane
 ARCH, DEPTH = 0.0295, 0.042  # half the width of the arch and how far back it reaches
 WITHIN = np.array([0.0, 0.07, 0.25, 0.5, 0.75, 0.93])  # columns of the mesh across one tooth
-UPPER_PLACE = np.array([-0.0024, 0.0007])  # biting edge and front from the base mesh's own, metres
-LOWER_PLACE = np.array([-0.0072, -0.0004])
+UPPER_PLACE = np.array([-0.0040, 0.0007])  # biting edge and front from the base mesh's own, metres
+LOWER_PLACE = np.array([-0.0100, -0.0014])
 #         out of the arch, up from the edge: biting edge, crown, neck, gum (metres)
 PROFILE = np.array(
     [

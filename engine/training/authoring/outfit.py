@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from engine.training.authoring.anatomy import Anatomy, headness, smooth
 from engine.training.authoring.atlas import PATCHES
-from engine.training.authoring.parts import Part, rigid, triangulate
+from engine.training.authoring.parts import Part, refined, rigid, triangulate
 from engine.training.authoring.subdivision import subdivide
 
 F64 = NDArray[np.float64]
@@ -19,9 +19,10 @@ I64 = NDArray[np.int64]
 NECKLINES = {
     # y of the edge: at the front's middle, where it meets the shoulder, at the back; half width
     "scoop": (-0.206, -0.156, -0.146, 0.074),
-    "crew": (-0.214, -0.180, -0.166, 0.066),
+    "crew": (-0.186, -0.150, -0.138, 0.078),
 }
 DRAPE = 0.30  # metres below the neckline that the cloth's texture reaches
+NEAR_EDGE = 0.02  # metres from the neckline within which cloth has small triangles
 THICKNESS = {"scoop": 0.0048, "crew": 0.0055}
 
 
@@ -41,20 +42,20 @@ def garment(body: Anatomy, style: str) -> Part:
     quads = body.skin
     used, compact = np.unique(quads[..., 0], return_inverse=True)
     compact = compact.reshape(quads.shape[:2])
-    finer, compact = subdivide(compact, len(used))
+    finer, fine = subdivide(compact, len(used))
     rest = finer @ body.points[used]
     near = covered(rest, style) > -0.03
-    keep = near[compact].all(1)
-    skin, skin_normal = rest, _vertex_normals(rest, triangulate(compact))
-    rest = _relaxed(rest, compact, near, 16)
-    normal = _vertex_normals(rest, triangulate(compact))
+    skin, skin_normal = rest, _vertex_normals(rest, triangulate(fine))
+    rest = _relaxed(rest, fine, near, 30)
+    normal = _vertex_normals(rest, triangulate(fine))
     puff = THICKNESS[style] + 0.004 * smooth(0.02, 0.10, covered(rest, style))
     cloth = rest + normal * puff[:, None]
     sunk = puff - ((cloth - skin) * skin_normal).sum(1)
     cloth = cloth + skin_normal * np.maximum(sunk, 0.0)[:, None]
-    triangles, cloth, normal = _clip(
-        triangulate(compact[keep]), cloth, normal, covered(cloth, style)
-    )
+    edge = (np.abs(covered(rest[compact], style)) < NEAR_EDGE).any(1)
+    faces = refined(compact, fine.reshape(-1, 4, 4), np.zeros((*compact.shape, 2)), edge)[0]
+    faces = faces[near[faces].all(1)]
+    triangles, cloth, normal = _clip(faces, cloth, normal, covered(cloth, style))
     corners = PATCHES["cloth"].texels(_draped(cloth, style))[triangles]
     band, faces, spot = _neckband(triangles, cloth, normal)
     band_corners = PATCHES["band"].texels(spot)[faces]

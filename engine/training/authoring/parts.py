@@ -97,14 +97,14 @@ def skin(body: Anatomy, hidden: NDArray[np.bool_], bald: Callable[[F64], F64]) -
     middle = corner.mean(1)
     inside = (middle[:, 2] < 0.105) & (island == "mouth")
     split = (edge > COARSE) & (bald(middle) > -0.020) & ~inside
-    triangles, corners = _refined(compact, fine.reshape(-1, 4, 4), texels, split)
+    triangles, corners = refined(compact, fine.reshape(-1, 4, 4), texels, split)
     kept = np.union1d(triangles, np.arange(len(used)))
     triangles, mixing = np.searchsorted(kept, triangles), mixing[kept]
     along = headness(np.asarray(mixing @ control))
     return Part("skin", control, shapes, mixing, along, triangles, corners, triangulate(compact))
 
 
-def _refined(quads: I64, fine: I64, texels: F64, split: NDArray[np.bool_]) -> tuple[I64, F64]:
+def refined(quads: I64, fine: I64, texels: F64, split: NDArray[np.bool_]) -> tuple[I64, F64]:
     """Triangles of quads [Q, 4] whose `split` ones are replaced by their four quarters `fine`
     [Q, 4, 4]; the others take up the points that their split neighbours set on common edges."""
     middle = fine[:, :, 1]  # the point on the edge from corner k to k + 1
@@ -185,7 +185,7 @@ def lashes(body: Anatomy, recipe: Recipe, chance: np.random.Generator) -> Strand
             curve = fan[:, None] * t + rise * t**2.0
             points = roots[:, None] + length[:, None, None] * curve
             shapes = _lid_motion(body, ids, points, centre)
-            width = np.linspace(0.00031, 0.00006, 5) * (1.0 if upper else 0.62)
+            width = np.linspace(0.00026, 0.00005, 5) * (1.0 if upper else 0.50)
             widths = np.broadcast_to(width, points.shape[:2]) * chance.uniform(
                 0.8, 1.15, (count, 1)
             )

@@ -197,7 +197,7 @@ def _skin(canvas: Canvas, p: F64, body: Anatomy, strands: Strands, recipe: Recip
     canvas.albedo *= 1 + 0.06 * _bump(p, 0.0, 0.05, 0.03, 0.015)[..., None] * np.array([1, 1, 0.7])
     lids = cv2.GaussianBlur(_masks(body, "eyelids"), (0, 0), 3)
     canvas.lay(tone.lid_strength * np.clip(lids, 0, 1) * smooth(-0.004, 0.006, p[..., 1]), tone.lid)
-    _liner(canvas, p, strands)
+    _liner(canvas, p, strands, recipe)
     _spots(canvas, p, tone.freckles)
     grain = noise(p, 0.0016, 7, 2)
     canvas.albedo *= 1 + 0.020 * grain[..., None] * np.array([0.8, 1.0, 1.1])
@@ -207,6 +207,8 @@ def _skin(canvas: Canvas, p: F64, body: Anatomy, strands: Strands, recipe: Recip
     canvas.gloss += 0.18 * _bump(p, 0.0, 0.045, 0.03, 0.02) + 0.10 * _bump(
         p, 0.045, -0.018, 0.014, 0.01
     )
+    _wrinkles(canvas, p, tone.lines)
+    _beard(canvas, p, body, recipe)
     _lips(canvas, p, body, recipe)
     _brow_shadow(canvas, p, strands, recipe)
     _scalp(canvas, p, recipe)
@@ -217,8 +219,8 @@ def _skin(canvas: Canvas, p: F64, body: Anatomy, strands: Strands, recipe: Recip
     canvas.gloss *= 1 - 0.75 * inside
     for side in "lr":  # flesh that is seen between lid and eyeball
         centre, radius = body.eye(side)
-        bare = smooth(1.30, 1.05, np.linalg.norm(p - centre, axis=-1) / radius)
-        canvas.lay(bare, (0.66, 0.34, 0.31))
+        bare = smooth(1.20, 1.04, np.linalg.norm(p - centre, axis=-1) / radius)
+        canvas.lay(bare, 0.3 * np.array([0.66, 0.34, 0.31]) + 0.7 * np.array(tone.base))
         canvas.gloss += 0.4 * bare
 
 
@@ -230,13 +232,16 @@ def _lips(canvas: Canvas, p: F64, body: Anatomy, recipe: Recipe) -> None:
     canvas.gloss += lips * (0.62 + 0.14 * lines)
 
 
-def _liner(canvas: Canvas, p: F64, strands: Strands) -> None:
+def _liner(canvas: Canvas, p: F64, strands: Strands, recipe: Recipe) -> None:
     """Darker edges of the lids, where the lashes grow."""
+    strength = min(recipe.lash_length, 1.0)
+    shade = 0.30 * np.array(recipe.skin.base)
     roots = strands.control[strands.kind == 0][:, 0]
     near = _near(p, roots, 0.006)
     upper = smooth(-0.002, 0.001, p[..., 1])
-    canvas.lay(0.80 * smooth(0.0016, 0.0003, near) * (0.35 + 0.65 * upper), (0.035, 0.018, 0.015))
-    canvas.lay(0.30 * smooth(0.0055, 0.0008, near) * upper, (0.20, 0.09, 0.065))
+    line = smooth(0.0016, 0.0003, near) * (0.35 + 0.65 * upper)
+    canvas.lay(0.80 * strength * line, (0.035, 0.018, 0.015))
+    canvas.lay(0.30 * strength * smooth(0.0055, 0.0008, near) * upper, shade)
 
 
 def _spots(canvas: Canvas, p: F64, strength: float) -> None:
@@ -253,6 +258,63 @@ def _spots(canvas: Canvas, p: F64, strength: float) -> None:
         canvas.lay(0.6 * smooth(0.0011, 0.0004, d) * (p[..., 2] > 0.05), (0.16, 0.07, 0.045))
 
 
+def _wrinkles(canvas: Canvas, p: F64, strength: float) -> None:
+    """Lines across the forehead and beside the eyes."""
+    if strength <= 0:
+        return
+    x, y = np.abs(p[..., 0]), p[..., 1]
+    wander = 0.0016 * noise(p * np.array([1.0, 0.2, 0.2]), 0.022, 81, 2)
+    lines = np.zeros(x.shape)
+    for k, height in enumerate((0.045, 0.054, 0.063)):
+        curve = height + 1.6 * x**2 * (1 - k) + wander * (1 + 0.4 * k)
+        lines += np.exp(-(((y - curve) / 0.0008) ** 2)) * smooth(0.042, 0.018, x)
+    for k in (-1.0, 0.0, 1.0):
+        curve = 0.002 + 0.0045 * k + 0.55 * k * (x - 0.052) + 0.4 * wander
+        lines += 0.7 * np.exp(-(((y - curve) / 0.0006) ** 2)) * _bump(p, 0.055, 0.0, 0.006, 0.02)
+    lines *= strength * smooth(0.02, 0.06, p[..., 2])
+    canvas.albedo *= 1 - 0.34 * np.clip(lines, 0, 1)[..., None]
+    canvas.gloss *= 1 - 0.30 * np.clip(lines, 0, 1)
+
+
+def _beard(canvas: Canvas, p: F64, body: Anatomy, recipe: Recipe) -> None:
+    """A short boxed beard: along the jaw, round the mouth; grey on the chin."""
+    if recipe.hair.beard <= 0:
+        return
+    where = _bearded(p, _mouth(p, body)) * (1 - np.clip(_masks(body, "ears"), 0, 1))
+    hairs = noise(p * np.array([1.0, 0.45, 1.0]), 0.0010, 85, 2)
+    thick = np.clip(where * (0.80 + 0.28 * hairs + 0.10 * noise(p, 0.006, 86, 2)), 0, 1)
+    dark, grey = np.array(recipe.hair.root) * 1.6, np.array(recipe.hair.tip) * 1.3
+    share = np.clip(0.22 + 0.34 * _bump(p, 0.0, -0.10, 0.022, 0.02) + 0.22 * hairs, 0, 1)
+    canvas.lay(recipe.hair.beard * thick, dark + share[..., None] * (grey - dark))
+    canvas.gloss *= 1 - 0.6 * thick
+
+
+def _mouth(p: F64, body: Anatomy) -> tuple[float, float, float]:
+    """Half width, y of the upper edge and of the lower edge of the lips."""
+    lips = p[_masks(body, "lips") > 0.5]
+    x, y = np.abs(lips[:, 0]), lips[:, 1]
+    middle = y[x < 0.008]
+    return float(x.max()), float(middle.max()), float(middle.min())
+
+
+def _bearded(p: F64, mouth: tuple[float, float, float]) -> F64:
+    """0 … 1 of how much beard grows at points on the head."""
+    half, top, low = mouth
+    x, y, z = np.abs(p[..., 0]), p[..., 1], p[..., 2]
+    across = [0.0, half, half + 0.018, 0.066, 0.074]
+    cheek = np.interp(x, across, [low, low, low + 0.008, -0.036, 0.0])
+    edge = 0.0020 * noise(p, 0.004, 84, 2)
+    below = smooth(-0.002, 0.006, cheek - y + edge)
+    bare = smooth(0.0035, 0.007, x) * smooth(half * 0.72, half * 0.45, x)
+    below = below * (1 - bare * smooth(low - 0.0085, low - 0.0035, y))  # beside the soul patch
+    jaw = np.interp(z, [-0.02, 0.02, 0.10], [-0.062, -0.095, -0.128])  # the neck is shaved
+    below = below * smooth(-0.006, 0.006, y - jaw + edge) * smooth(-0.004, 0.012, z)
+    lip = smooth(-0.001, 0.003, top + 0.0115 - 0.004 * (x / half) ** 2 - y + edge)
+    lip = lip * smooth(half + 0.006, half + 0.001, x + edge) * (y > low - 0.004)
+    lip = lip * smooth(0.06, 0.09, z)
+    return np.asarray(np.maximum(below, lip))
+
+
 def _brow_shadow(canvas: Canvas, p: F64, strands: Strands, recipe: Recipe) -> None:
     hairs = strands.control[strands.kind == 1].reshape(-1, 3)
     near = _near(p, hairs, 0.004)
@@ -262,7 +324,7 @@ def _brow_shadow(canvas: Canvas, p: F64, strands: Strands, recipe: Recipe) -> No
 def _scalp(canvas: Canvas, p: F64, recipe: Recipe) -> None:
     inside = -below_hairline(p, recipe.hair.style)
     streaks = noise(p * np.array([1.0, 0.25, 0.25]), 0.0014, 41, 2)
-    edge = 0.0012 * noise(p, 0.008, 42, 2) + 0.0016 * streaks
+    edge = 0.0012 * noise(p, 0.008, 42, 2) + 0.0007 * streaks
     beside = smooth(0.020, 0.055, np.abs(p[..., 0]))  # at the temples hair thins out
     where = smooth(-0.008, 0.006, inside + edge - 0.008 * beside)
     canvas.lay(0.96 * where, np.array(recipe.hair.root) * 0.8)
