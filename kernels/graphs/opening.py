@@ -17,6 +17,7 @@ Array = NDArray[Any]
 log = logging.getLogger(__name__)
 
 LEAST_LIKENESS = 0.99  # of a quantised network to itself in fp32 (SSIM, where it makes pictures)
+NVIDIA = Path("/dev/nvidiactl")  # there wherever NVIDIA's driver runs
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
 
@@ -182,8 +183,54 @@ class _TensorRT(_Eager):
         return {name: t.cpu().numpy() for name, t in zip(self.outputs, answers, strict=True)}
 
 
+class _Cuda(_Eager):
+    """The eager module on an NVIDIA GPU without TensorRT: channels last, mixed precision, one CUDA
+    graph that is recorded at the start, then replayed. Unverified: no such machine was at hand."""
+
+    backend = "cuda"
+
+    def __init__(self, path: Path, precision: str) -> None:
+        if not NVIDIA.exists():  # asked before torch, which the live path does without
+            raise BackendUnavailable(f"cuda: this machine has no NVIDIA driver (no {NVIDIA})")
+        if precision == "int8":
+            raise BackendUnavailable("cuda: runs the exact network, in fp32, bf16 or fp16")
+        super().__init__(path, "fp32")
+        torch = self._torch
+        if not torch.cuda.is_available():
+            raise BackendUnavailable("cuda: torch sees no CUDA GPU; is it a build for the CPU?")
+        self._module = self._module.cuda().to(memory_format=torch.channels_last)
+        wanted = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+        self._mixed = torch.autocast("cuda", wanted, enabled=wanted is not None)
+        self._given = {n: torch.zeros(s, device="cuda") for n, s in self.inputs.items()}
+        self._graph, self._made = self._recorded()
+
+    def _recorded(self) -> tuple[Any, Any]:
+        """The graph, and the tensors that it writes to."""
+        torch = self._torch
+        with torch.inference_mode(), self._mixed:
+            aside = torch.cuda.Stream()
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):  # what is chosen at first calls must not be recorded
+                for _ in range(3):
+                    self._module(*self._given.values())
+            torch.cuda.current_stream().wait_stream(aside)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                made = self._module(*self._given.values())
+        return graph, made
+
+    def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        with self._torch.inference_mode():
+            for name, tensor in self._given.items():
+                tensor.copy_(self._torch.from_numpy(np.ascontiguousarray(feeds[name])))
+            self._graph.replay()
+            answers = [tensor.float().cpu().numpy() for tensor in self._made]
+        return dict(zip(self.outputs, answers, strict=True))
+
+
 _OPENERS: dict[str, Callable[[Path, str], Graph]] = {
     "tensorrt": _TensorRT,
+    "cuda": _Cuda,
     "openvino": _OpenVino,
     "onnxruntime": _OnnxRuntime,
     "eager": _Eager,
@@ -194,7 +241,8 @@ BACKENDS = ("auto", *_OPENERS)
 def open_graph(path: Path | str, backend: str = "auto", precision: str = "fp32") -> Graph:
     """Open an exported network.
 
-    backend: one of BACKENDS; `auto` tries TensorRT, OpenVINO, ONNX Runtime, eager in that order.
+    backend: one of BACKENDS; `auto` tries TensorRT, CUDA, OpenVINO, ONNX Runtime, eager in that
+    order.
     precision: fp32, or what the backend has of bf16, fp16 and, for a quantised file, int8.
     Raises BackendUnavailable with the reason (with every reason, for `auto`), also for a quantised
     network that lost too much; ValueError for an unknown name, FileNotFoundError when there is no

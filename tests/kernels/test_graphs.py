@@ -47,7 +47,16 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, 
 @pytest.mark.parametrize("name", ["separator", "musicface"])
 @pytest.mark.parametrize(
     ("backend", "precision"),
-    [("eager", "fp32"), ("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")],
+    [
+        ("eager", "fp32"),
+        ("onnxruntime", "fp32"),
+        ("openvino", "fp32"),
+        ("openvino", "bf16"),
+        *(
+            pytest.param(backend, precision, marks=pytest.mark.gpu)
+            for backend, precision in (("cuda", "fp32"), ("cuda", "bf16"), ("tensorrt", "fp32"))
+        ),
+    ],
 )
 def test_looped_graph_equals_the_module_on_the_whole(
     exported: dict, name: str, backend: str, precision: str
@@ -117,7 +126,7 @@ def test_weights_stored_in_half_are_computed_in_full(
 
 
 def test_auto_prefers_a_compiled_backend(exported: dict) -> None:
-    assert open_graph(exported["separator"][0]).backend in ("tensorrt", "openvino")
+    assert open_graph(exported["separator"][0]).backend in ("tensorrt", "cuda", "openvino")
 
 
 def test_refusals_say_why(exported: dict, tmp_path: Path) -> None:
@@ -133,8 +142,9 @@ def test_refusals_say_why(exported: dict, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no network at"):
         open_graph(tmp_path / "none.onnx")
     if not torch.cuda.is_available():
-        with pytest.raises(BackendUnavailable, match=r"tensorrt: .*"):
-            open_graph(path, "tensorrt")
+        for backend in ("tensorrt", "cuda"):
+            with pytest.raises(BackendUnavailable, match=rf"{backend}: .*"):
+                open_graph(path, backend)
 
 
 def test_a_file_may_not_name_foreign_code(exported: dict, tmp_path: Path) -> None:
