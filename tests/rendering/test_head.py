@@ -119,7 +119,7 @@ def test_every_shape_shows(name: str, avatar: str) -> None:
     also = {"mouthClose": {"jawOpen": 1.0}, "tongueOut": {"jawOpen": 0.6}}.get(name, {})
     poses = motion(**also), motion(**also | {name: 1.0})
     before, after = (drawn(pose, FACE, avatar) for pose in poses)
-    changed = (np.abs(after - before).max(axis=-1) > 24).sum()
+    changed = (np.abs(after - before).max(axis=-1) > 16).sum()  # dark skin changes less
     assert changed > 20, f"{name} changes {changed} pixels"
 
 
