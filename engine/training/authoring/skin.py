@@ -268,8 +268,8 @@ def _wrinkles(canvas: Canvas, p: F64, strength: float) -> None:
     for k, height in enumerate((0.045, 0.054, 0.063)):
         curve = height + 1.6 * x**2 * (1 - k) + wander * (1 + 0.4 * k)
         lines += np.exp(-(((y - curve) / 0.0008) ** 2)) * smooth(0.042, 0.018, x)
-    for k in (-1.0, 0.0, 1.0):
-        curve = 0.002 + 0.0045 * k + 0.55 * k * (x - 0.052) + 0.4 * wander
+    for side in (-1.0, 0.0, 1.0):
+        curve = 0.002 + 0.0045 * side + 0.55 * side * (x - 0.052) + 0.4 * wander
         lines += 0.7 * np.exp(-(((y - curve) / 0.0006) ** 2)) * _bump(p, 0.055, 0.0, 0.006, 0.02)
     lines *= strength * smooth(0.02, 0.06, p[..., 2])
     canvas.albedo *= 1 - 0.34 * np.clip(lines, 0, 1)[..., None]
