@@ -52,7 +52,7 @@ def garment(body: Anatomy, style: str) -> Part:
     cloth = rest + normal * puff[:, None]
     sunk = puff - ((cloth - skin) * skin_normal).sum(1)
     cloth = cloth + skin_normal * np.maximum(sunk, 0.0)[:, None]
-    edge = np.asarray(np.abs(covered(rest[compact], style)) < NEAR_EDGE).any(1)
+    edge = np.any(np.abs(covered(rest[compact], style)) < NEAR_EDGE, axis=1)
     faces = refined(compact, fine.reshape(-1, 4, 4), np.zeros((*compact.shape, 2)), edge)[0]
     faces = faces[near[faces].all(1)]
     triangles, cloth, normal = _clip(faces, cloth, normal, covered(cloth, style))
