@@ -27,8 +27,8 @@ from streaming.motionfile import frame_line
 from streaming.motionsocket import Format, Listener, Motions
 from tests.browser import Browser
 from tests.fakes import FakeAvatar
-from tests.serving import serving
-from tests.streaming.test_page import CONFIG, READY
+from tests.serving import Served
+from tests.streaming.test_page import READY
 
 CLIENTS = Path(__file__).resolve().parents[2] / "docs" / "clients"
 HELLO = {"rate": 48_000, "channels": 1, "format": "s16"}
@@ -254,7 +254,7 @@ def test_a_message_beyond_the_limit_ends_the_connection():
 # ---- the example clients, against the real server -----------------------------------------------
 
 
-def test_the_example_clients_get_what_a_file_would(tmp_path: Path) -> None:
+def test_the_example_clients_get_what_a_file_would(server: Served, tmp_path: Path) -> None:
     """Python's prints the motion file of its song; JavaScript's gets the same frames."""
     song, out = tmp_path / "song.wav", tmp_path / "song.jsonl"
     with wave.open(str(song), "wb") as file:
@@ -264,25 +264,24 @@ def test_the_example_clients_get_what_a_file_would(tmp_path: Path) -> None:
         file.writeframes(pcm())
     assert run_live.main(["--input", str(song), "--output", str(out)]) == 0
     expected = [json.loads(line) for line in out.read_text().splitlines()]
-    with serving(CONFIG) as served:
-        url = served.url.replace("http", "ws") + "/motion"
-        client = [sys.executable, str(CLIENTS / "motion.py"), str(song), url]
-        got = subprocess.run(client, capture_output=True, text=True, timeout=60, check=True).stdout
-        lines = [json.loads(line) for line in got.splitlines()]
-        assert lines[1:] == expected[1:]
-        assert lines[0]["blendshapes"] == expected[0]["blendshapes"]
-        with Browser(tmp_path) as page:
-            page.open(served.url)
-            page.until(READY)
-            page.run((CLIENTS / "motion.js").read_text().replace("export function", "function"))
-            samples = (np.frombuffer(pcm(), "<i2") / 32768).tolist()
-            script = f"""(async () => {{
-                const frames = [], voice = follow('{url}', 48000, (frame) => frames.push(frame));
-                voice.send(Float32Array.from({samples}));
-                voice.end();
-                await voice.over;
-                return frames;
-            }})()"""
-            frames = page.run(script)
+    url = server.url.replace("http", "ws") + "/motion"
+    client = [sys.executable, str(CLIENTS / "motion.py"), str(song), url]
+    got = subprocess.run(client, capture_output=True, text=True, timeout=60, check=True).stdout
+    lines = [json.loads(line) for line in got.splitlines()]
+    assert lines[1:] == expected[1:]
+    assert lines[0]["blendshapes"] == expected[0]["blendshapes"]
+    with Browser(tmp_path) as page:
+        page.open(server.url)
+        page.until(READY)
+        page.run((CLIENTS / "motion.js").read_text().replace("export function", "function"))
+        samples = (np.frombuffer(pcm(), "<i2") / 32768).tolist()
+        script = f"""(async () => {{
+            const frames = [], voice = follow('{url}', 48000, (frame) => frames.push(frame));
+            voice.send(Float32Array.from({samples}));
+            voice.end();
+            await voice.over;
+            return frames;
+        }})()"""
+        frames = page.run(script)
     assert [f["blendshapes"] for f in frames] == [f["blendshapes"] for f in expected[1:]]
     assert frames[0]["shapes"]["jawOpen"] == frames[0]["blendshapes"][JAW_OPEN]
