@@ -28,11 +28,15 @@ class Separation(NamedTuple):
 
 
 class Separator:
-    """[k, 1024] frames of the mixture → Separation of k hops. No look-ahead: hop k needs hop k."""
+    """[k, 1024] frames of the mixture → Separation of k hops. No look-ahead: hop k needs hop k.
+
+    The network hears a few hops at once, which reads its weights once.
+    """
 
     def __init__(self, path: Path, backend: str = "auto", precision: str = "fp32") -> None:
         self.net = Compiled(path, backend, precision)
         self.views = BandViews()
+        self.at_once = self.net.graph.inputs["last"][1]
 
     def initial_state(self, batch: int = 1) -> SeparatorState:
         """Silence before the first hop; one stream."""
@@ -45,14 +49,35 @@ class Separator:
             np.empty((hops, 2, bands.BANDS), np.float32),
             np.empty(hops, np.float32),
         )
-        views_state, net_state = state
-        for k, frame in enumerate(x):
-            spectrum = stft.spectrum(frame)
-            power = spectrum.real**2 + spectrum.imag**2
-            power = band_sums(power, bands.BANK, bands.LOWS, bands.HIGHS)
-            views, views_state = self.views(power[None, None], views_state)
-            answer, net_state = self.net({"views": views}, net_state)
-            made.mel[k] = answer["mel"][0, 0]
-            made.bands[k] = answer["bands"][0, 0]
-            made.activity[k] = 1 / (1 + np.exp(-answer["activity"][0, 0]))
-        return made, SeparatorState(views_state, net_state)
+        for start in range(0, hops, self.at_once):
+            now = slice(start, start + self.at_once)
+            said, state = self._hear(x[now], state)
+            for whole, part in zip(made, said, strict=True):
+                whole[now] = part
+        return made, state
+
+    def _hear(self, x: F32, state: SeparatorState) -> tuple[Separation, SeparatorState]:
+        """As many hops as the graph takes at most; empty ones fill it up, and `last` passes over
+        them.
+        """
+        count = len(x)
+        views, views_state = self.views(_band_power(x)[:, None], state.bands)
+        filled = np.zeros((1, self.at_once, *views.shape[2:]), np.float32)
+        filled[0, :count] = views[:, 0]
+        last = np.zeros((1, self.at_once), np.float32)
+        last[0, count - 1] = 1
+        answer, net_state = self.net({"views": filled, "last": last}, state.net)
+        mel, gains, logit = (answer[name][0, :count] for name in ("mel", "bands", "activity"))
+        return Separation(mel, gains, 1 / (1 + np.exp(-logit))), SeparatorState(
+            views_state, net_state
+        )
+
+
+def _band_power(frames: F32) -> F32:
+    """[k, 1024] → [k, 96]."""
+    powers = np.empty((len(frames), bands.BANDS), np.float32)
+    for k, frame in enumerate(frames):
+        spectrum = stft.spectrum(frame)
+        power = spectrum.real**2 + spectrum.imag**2
+        powers[k] = band_sums(power, bands.BANK, bands.LOWS, bands.HIGHS)
+    return powers

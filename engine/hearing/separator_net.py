@@ -1,90 +1,49 @@
 """The separator as a torch module: the truth for training and export. Nothing live imports it.
 
-Layer plan of a small causal TFC-TDF network with a band-shared GRU and a global GRU: band views in,
-gains for two stems out, one 10 ms hop at a time.
+Band views in, gains for two stems out, one 10 ms hop at a time: convolutions over bands and two
+hops, gated memories of what came earlier, and a drawing of the gains beside what was just heard.
+The memories are linear recurrences whose gates hear the input only (Martin & Cundy 2018; "minGRU",
+Feng et al. 2024), so a whole stretch trains at the speed of matrix products, not hop by hop.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.norms import Norm2d
+from kernels import recurrence
+
 STEMS = 2  # voice, accompaniment
+VIEWS = 2  # of each band: against the loudness, and against its own mean
+SKETCH, BESIDE = 12, 32  # channels of what memory draws, and of what draws the gains
+FEW = 8  # hops that are unrolled, so that exported graphs hold them
+FASTEST, SLOWEST = 1.0, 400.0  # hops that memories last before training
 
 
 @dataclass(frozen=True)
 class SeparatorConfig:
-    """Sizes. bands, mel: inputs and mel outputs; channels: of the band path; recurrent sizes."""
+    """Sizes. bands (a multiple of 8), mel: inputs and mel outputs; channels: of the finest
+    convolution; width: of what flows through time; layers: of memory.
+    """
 
     bands: int = 96
     mel: int = 26
     channels: int = 24
-    narrow: int = 12
-    band_hidden: int = 32
-    wide_hidden: int = 160
-
-
-class Norm(nn.BatchNorm2d):
-    """Batch norm whose evaluation is plain arithmetic, so that export keeps its parameters."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            return super().forward(x)
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
-        shift = self.bias - self.running_mean * scale
-        return x * scale[:, None, None] + shift[:, None, None]
-
-
-class CausalConv(nn.Module):
-    """Depthwise 3 × 3 over (time, band) and pointwise, left-padded in time. [B, C, T, F]."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.depth = nn.Conv2d(channels, channels, 3, padding=(0, 1), groups=channels, bias=False)
-        self.point = nn.Conv2d(channels, channels, 1, bias=False)
-        self.norm = Norm(channels)
-
-    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """past: [B, C, 2, F], the two hops before x."""
-        joined = torch.cat([past, x], dim=2)
-        return F.relu(self.norm(self.point(self.depth(joined)))), joined[:, :, -2:]
-
-
-class BlockState(NamedTuple):
-    first: Tensor  # [B, C, 2, F]
-    second: Tensor  # [B, C, 2, F]
-
-
-class Block(nn.Module):
-    """TFC-TDF: two causal convolutions, then a bottleneck across bands, both residual."""
-
-    def __init__(self, channels: int, bands: int, narrow: int) -> None:
-        super().__init__()
-        self.first = CausalConv(channels)
-        self.second = CausalConv(channels)
-        self.squeeze = nn.Linear(bands, narrow)
-        self.spread = nn.Linear(narrow, bands)
-
-    def forward(self, x: Tensor, state: BlockState) -> tuple[Tensor, BlockState]:
-        y, first = self.first(x, state.first)
-        y, second = self.second(y, state.second)
-        x = x + y
-        return x + self.spread(F.relu(self.squeeze(x))), BlockState(first, second)
+    width: int = 192
+    layers: int = 5
 
 
 class SeparatorState(NamedTuple):
-    early_a: BlockState
-    early_b: BlockState
-    late_a: BlockState
-    late_b: BlockState
-    band_memory: Tensor  # [1, B·F, band_hidden]
-    wide_memory: Tensor  # [1, B, wide_hidden]
+    views: Tensor  # [B, 2, bands], of the hop before
+    fine: Tensor  # [B, channels, bands / 2]
+    middle: Tensor  # [B, 2 channels, bands / 4]
+    memory: Tensor  # [B, layers, width]
 
 
 class Gains(NamedTuple):
@@ -93,26 +52,69 @@ class Gains(NamedTuple):
     activity: Tensor  # [B, T] logit: does somebody sing?
 
 
+class Listen(nn.Module):
+    """This hop and the one before, neighbouring bands, half as many bands out. [B, C, T, F]."""
+
+    def __init__(self, inputs: int, outputs: int, reach: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            inputs, outputs, (2, reach), stride=(1, 2), padding=(0, reach // 2), bias=False
+        )
+        self.norm = Norm2d(outputs)
+
+    def forward(self, x: Tensor, before: Tensor) -> Tensor:
+        """before: [B, C, F], the hop before x."""
+        return F.relu(self.norm(self.conv(torch.cat([before[:, :, None], x], 2))))
+
+
+class Memory(nn.Module):
+    """What to keep, to take in, to tell; then a thought about this hop alone. Residual."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.hear = nn.LayerNorm(width)
+        self.gates = nn.Linear(width, 3 * width)
+        self.tell = nn.Linear(width, width)
+        self.pause = nn.LayerNorm(width)
+        self.think = nn.Linear(width, 2 * width)
+        self.conclude = nn.Linear(2 * width, width)
+        lasting = torch.logspace(math.log10(FASTEST), math.log10(SLOWEST), width)
+        with torch.no_grad():
+            self.gates.bias[:width] = torch.log(lasting)  # sigmoid(log n) = n / (n + 1)
+
+    def forward(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """x: [B, T, width], before: [B, width] → x and what is held after every hop, like x."""
+        keep, new, tell = self.gates(self.hear(x)).float().chunk(3, dim=2)
+        keep = torch.sigmoid(keep)
+        held = remember(keep, (1 - keep) * new, before)
+        x = x + self.tell(F.silu(tell) * held)
+        return x + self.conclude(F.relu(self.think(self.pause(x)))), held
+
+
 class SeparatorNet(nn.Module):
-    """views [B, T, 2, bands], state → Gains, state. Causal; T hops of 10 ms."""
+    """views [B, T, 2, bands], state → Gains, state. Causal; T hops of 10 ms.
+
+    last: [B, T], one at the hop after which the state is wanted, zero elsewhere, so that a graph of
+    T hops serves fewer; None: after the last. T hops at once read the weights once.
+    """
 
     def __init__(self, config: SeparatorConfig) -> None:
         super().__init__()
         self.config = config
-        c, half = config.channels, config.bands // 2
-        self.enter = nn.Conv2d(2, c, (1, 5), stride=(1, 2), padding=(0, 2), bias=False)
-        self.enter_norm = Norm(c)
-        self.early_a, self.early_b = (Block(c, half, config.narrow) for _ in range(2))
-        self.band_gru = nn.GRU(c, config.band_hidden, batch_first=True)
-        self.band_out = nn.Linear(config.band_hidden, c)
-        self.wide_in = nn.Linear(c * half, config.wide_hidden)
-        self.wide_gru = nn.GRU(config.wide_hidden, config.wide_hidden, batch_first=True)
-        self.wide_out = nn.Linear(config.wide_hidden, c * half)
-        self.late_a, self.late_b = (Block(c, half, config.narrow) for _ in range(2))
-        self.to_bands = nn.Conv2d(c, 2 * STEMS, 1)
-        self.mel_in = nn.Conv2d(c, 4, 1)
-        self.to_mel = nn.Linear(4 * half + config.wide_hidden, STEMS * config.mel)
-        self.to_activity = nn.Linear(2 * config.wide_hidden, 1)
+        c, width = config.channels, config.width
+        half, coarsest = config.bands // 2, config.bands // 8
+        self.fine = Listen(VIEWS, c, 5)
+        self.middle = Listen(c, 2 * c, 3)
+        self.coarse = Listen(2 * c, 3 * c, 3)
+        self.gather = nn.Linear(3 * c * coarsest, width)
+        self.memories = nn.ModuleList(Memory(width) for _ in range(config.layers))
+        self.settle = nn.LayerNorm(width)
+        self.draw = nn.Linear(width, SKETCH * half)
+        self.beside = nn.Conv2d(SKETCH + c, BESIDE, (1, 3), padding=(0, 1))
+        self.to_bands = nn.Conv2d(BESIDE, 2 * STEMS, (1, 3), padding=(0, 1))
+        self.mel_in = nn.Conv2d(BESIDE, 4, 1)
+        self.to_mel = nn.Linear(4 * half + width, STEMS * config.mel)
+        self.to_activity = nn.Linear(width, 1)
 
     @classmethod
     def from_config(cls, config: dict[str, int]) -> SeparatorNet:
@@ -121,43 +123,96 @@ class SeparatorNet(nn.Module):
 
     def initial_state(self, batch: int = 1) -> SeparatorState:
         """Silence before the first hop."""
-        c, half = self.config.channels, self.config.bands // 2
-
-        def block() -> BlockState:
-            return BlockState(torch.zeros(batch, c, 2, half), torch.zeros(batch, c, 2, half))
-
+        bands, c = self.config.bands, self.config.channels
         return SeparatorState(
-            block(), block(), block(), block(),
-            torch.zeros(1, batch * half, self.config.band_hidden),
-            torch.zeros(1, batch, self.config.wide_hidden),
-        )  # fmt: skip
+            torch.zeros(batch, VIEWS, bands),
+            torch.zeros(batch, c, bands // 2),
+            torch.zeros(batch, 2 * c, bands // 4),
+            torch.zeros(batch, self.config.layers, self.config.width),
+        )
 
-    def forward(self, views: Tensor, state: SeparatorState) -> tuple[Gains, SeparatorState]:
-        x = F.relu(self.enter_norm(self.enter(views.transpose(1, 2))))  # [B, C, T, F]
-        x, early_a = self.early_a(x, state.early_a)
-        x, early_b = self.early_b(x, state.early_b)
-        batch, c, hops, half = x.shape
+    def forward(
+        self, views: Tensor, state: SeparatorState, last: Tensor | None = None
+    ) -> tuple[Gains, SeparatorState]:
+        seen = views.transpose(1, 2).contiguous(memory_format=torch.channels_last)
+        fine = self.fine(seen, state.views)
+        middle = self.middle(fine, state.fine)
+        coarse = self.coarse(middle, state.middle)
+        x, memory = self._recall(self.gather(coarse.transpose(1, 2).flatten(2)), state.memory, last)
+        after = SeparatorState(
+            *(_at(look.transpose(1, 2), last) for look in (seen, fine, middle)), memory
+        )
+        return self._gains(x, fine), after
 
-        per_band = x.permute(0, 3, 2, 1).reshape(batch * half, hops, c)
-        band, band_memory = self.band_gru(per_band, state.band_memory)
-        band = self.band_out(band).reshape(batch, half, hops, c).permute(0, 3, 2, 1)
+    def _recall(self, x: Tensor, before: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor]:
+        """x: [B, T, width], before: [B, layers, width] → x in the light of all before, memory."""
+        kept = []
+        for layer, memory in enumerate(self.memories):
+            x, held = memory(x, before[:, layer])
+            kept.append(_at(held, last))
+        return self.settle(x), torch.stack(kept, 1)
 
-        wide_in = F.relu(self.wide_in(x.permute(0, 2, 1, 3).reshape(batch, hops, c * half)))
-        wide, wide_memory = self.wide_gru(wide_in, state.wide_memory)
-        x = x + band
-        x = x + self.wide_out(wide).reshape(batch, hops, c, half).transpose(1, 2)
-
-        x, late_a = self.late_a(x, state.late_a)
-        x, late_b = self.late_b(x, state.late_b)
-        gains = self._heads(x, wide, wide_in)
-        after = SeparatorState(early_a, early_b, late_a, late_b, band_memory, wide_memory)
-        return gains, after
-
-    def _heads(self, x: Tensor, wide: Tensor, wide_in: Tensor) -> Gains:
-        batch, _, hops, half = x.shape
-        bands = self.to_bands(x).reshape(batch, STEMS, 2, hops, half)
+    def _gains(self, x: Tensor, fine: Tensor) -> Gains:
+        batch, _, hops, half = fine.shape
+        sketch = self.draw(x).reshape(batch, hops, SKETCH, half).transpose(1, 2)
+        y = F.relu(self.beside(torch.cat([sketch, fine], 1)))
+        bands = self.to_bands(y).reshape(batch, STEMS, 2, hops, half)
         bands = bands.permute(0, 3, 1, 4, 2).reshape(batch, hops, STEMS, 2 * half)
-        local = F.relu(self.mel_in(x)).permute(0, 2, 1, 3).reshape(batch, hops, 4 * half)
-        mel = self.to_mel(torch.cat([local, wide], 2)).reshape(batch, hops, STEMS, -1)
-        activity = self.to_activity(torch.cat([wide, wide_in], 2))[..., 0]
-        return Gains(torch.sigmoid(mel), torch.sigmoid(bands), activity)
+        local = F.relu(self.mel_in(y)).transpose(1, 2).flatten(2)
+        mel = self.to_mel(torch.cat([local, x], 2)).unflatten(2, (STEMS, self.config.mel))
+        return Gains(torch.sigmoid(mel), torch.sigmoid(bands), self.to_activity(x)[..., 0])
+
+
+def _at(x: Tensor, last: Tensor | None) -> Tensor:
+    """x [B, T, …] at the hop that `last` [B, T] points at, [B, …]."""
+    if last is None:
+        return x[:, -1]
+    return (x * last.reshape(*last.shape, *(1,) * (x.dim() - 2))).sum(1)
+
+
+def remember(keep: Tensor, new: Tensor, start: Tensor) -> Tensor:
+    """keep, new [B, T, D], start [B, D] → h[t] = keep[t] · h[t − 1] + new[t], [B, T, D]."""
+    if new.shape[1] <= FEW:
+        return _hop_by_hop(keep, new, start)
+    if new.device.type == "cpu":
+        out: Tensor = _Scan.apply(keep, new, start)
+        return out
+    return _by_doubling(keep, new, start)
+
+
+def _hop_by_hop(keep: Tensor, new: Tensor, start: Tensor) -> Tensor:
+    rows, row = [], start
+    for t in range(new.shape[1]):
+        row = keep[:, t] * row + new[:, t]
+        rows.append(row)
+    return torch.stack(rows, 1)
+
+
+def _by_doubling(keep: Tensor, new: Tensor, start: Tensor) -> Tensor:
+    """In log2 T rounds for devices that do many things at once: after each, h[t] knows the effect
+    of twice as many hops. Hillis & Steele 1986.
+    """
+    new = torch.cat([new[:, :1] + keep[:, :1] * start[:, None], new[:, 1:]], 1)
+    reach = 1
+    while reach < new.shape[1]:
+        earlier = F.pad(new[:, :-reach], (0, 0, reach, 0))
+        new = new + keep * earlier
+        keep = keep * F.pad(keep[:, :-reach], (0, 0, reach, 0))
+        reach *= 2
+    return new
+
+
+class _Scan(torch.autograd.Function):
+    """The same by a compiled loop."""
+
+    @staticmethod
+    def forward(ctx: Any, keep: Tensor, new: Tensor, start: Tensor) -> Tensor:
+        arrays = [x.detach().contiguous().numpy() for x in (keep, new, start)]
+        out = recurrence.scan(*arrays)
+        ctx.kept = arrays[0], out, arrays[2]
+        return torch.from_numpy(out)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, ...]:
+        gradients = recurrence.scan_gradients(*ctx.kept, slopes[0].contiguous().numpy())
+        return tuple(torch.from_numpy(g) for g in gradients)

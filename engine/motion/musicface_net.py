@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.norms import Norm1d
+
 FEATURES = 26  # MFCC and derivatives
 WINDOW = 39  # hops of 10 ms
 STREAM = 128  # encoded channels of one stream
@@ -55,18 +57,6 @@ class MusicFaceConfig:
 SMALL = MusicFaceConfig(width=16)
 
 
-class Norm(nn.BatchNorm1d):
-    """Batch norm whose evaluation is plain arithmetic, so that export keeps its parameters."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            return super().forward(x)
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
-        return x * scale[:, None] + (self.bias - self.running_mean * scale)[:, None]
-
-
 def mlp(inputs: int, outputs: int) -> nn.Sequential:
     """Two fully connected layers, 128 nodes between (appendix, 'Architecture of Decoder')."""
     return nn.Sequential(nn.Linear(inputs, 128), nn.ReLU(), nn.Linear(128, outputs))
@@ -78,9 +68,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.first = nn.Conv1d(inputs, outputs, 3, stride, 1, bias=False)
-        self.first_norm = Norm(outputs)
+        self.first_norm = Norm1d(outputs)
         self.second = nn.Conv1d(outputs, outputs, 3, 1, 1, bias=False)
-        self.second_norm = Norm(outputs)
+        self.second_norm = Norm1d(outputs)
         same = inputs == outputs and stride == 1
         self.shortcut = None if same else nn.Conv1d(inputs, outputs, 1, stride, bias=False)
 
@@ -100,7 +90,7 @@ class AudioEncoder(nn.Module):
         super().__init__()
         w = config.width
         self.enter = nn.Conv1d(FEATURES + config.code, w, 3, padding=1, bias=False)
-        self.enter_norm = Norm(w)
+        self.enter_norm = Norm1d(w)
         plan = ((1, 1), (2, 2), (2, 1), (4, 2), (4, 1), (8, 2), (8, 1), (16, 2))  # width, stride
         widths = [1, *(times for times, _ in plan)]
         self.blocks = nn.Sequential(

@@ -44,7 +44,7 @@ class SeparatorTraining:
     songs: str = "corpus/train"
     hard: str = "corpus/backings"
     valid: str = ""
-    batch: int = 8
+    batch: int = 16
     hops: int = 640
     rate: float = 2e-3
     net: SeparatorConfig = field(default_factory=SeparatorConfig)

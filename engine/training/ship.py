@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from engine.hearing.separator_net import SeparatorNet
 from engine.motion.musicface_net import FEATURES, WINDOW, MusicFace
@@ -22,10 +23,11 @@ from engine.weights import FOLDER, MANIFEST
 from kernels.graphs.exporting import export
 
 LICENCE = "Apache-2.0"
+HOPS_AT_ONCE = 4  # of the separator: no frame of 1/30 s completes more
 ORIGIN = (
     "Trained from nothing by this project on songs made by engine.training.songs: text of our own,"
-    " sung by espeak-ng and flite voices through WORLD, accompanied by FluidR3 (MIT) and our own"
-    " synthesisers. No recording of any person or published song was used."
+    " sung by voices of espeak-ng, flite and festival through WORLD, accompanied by FluidR3 (MIT)"
+    " and our own synthesisers. No recording of any person or published song was used."
 )
 
 
@@ -43,9 +45,10 @@ def load_average(run: Path) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def examples(model: nn.Module) -> dict[str, torch.Tensor]:
-    """One step's inputs, by port name."""
+    """Inputs of the shipped graph, by port name."""
     if isinstance(model, SeparatorNet):
-        return {"views": torch.zeros(1, 1, 2, model.config.bands)}
+        views = torch.zeros(1, HOPS_AT_ONCE, 2, model.config.bands)
+        return {"views": views, "last": F.one_hot(torch.tensor([0]), HOPS_AT_ONCE).float()}
     assert isinstance(model, MusicFace)
     code = torch.zeros(1, 1, model.config.code)
     return {"windows": torch.zeros(1, 1, 2, WINDOW, FEATURES), "code": code}

@@ -335,7 +335,7 @@ def test_a_corpus_becomes_lessons_and_the_face_trains_on_them_unchanged(
     tmp_path: Path, head_corpus: Path, face_corpus: Path, kind: str
 ) -> None:
     corpus = SingingHead(head_corpus) if kind == "head" else SingingFace(face_corpus)
-    net = SeparatorNet(SeparatorConfig(channels=4, narrow=4, band_hidden=4, wide_hidden=8)).eval()
+    net = SeparatorNet(SeparatorConfig(channels=4, width=8, layers=2)).eval()
     said = record(corpus, tmp_path / "lessons", 0, net, 0, 1)
     assert f"--set net.expression={53 if kind == 'head' else 64} --set net.subjects=3" in said
     lesson = np.load(tmp_path / "lessons" / f"{corpus.names[0]}.npz")

@@ -160,7 +160,7 @@ def test_paper_and_small_sizes() -> None:
     assert paper.egn[0].in_features == 256 + paper.config.code
 
 
-TINY = SeparatorConfig(channels=4, narrow=4, band_hidden=4, wide_hidden=8)
+TINY = SeparatorConfig(channels=4, width=8, layers=2)
 
 
 def separator_task(songs: Path, out: Path, steps: int) -> tuple[SeparatorTask, LoopConfig]:
@@ -305,7 +305,7 @@ def test_no_lessons_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_the_shipped_configurations_can_be_read() -> None:
-    assert read(SeparatorTraining, "configs/train/separator.yaml").net.wide_hidden == 256
+    assert read(SeparatorTraining, "configs/train/separator.yaml").net == SeparatorConfig()
     assert read(MusicFaceTraining, "configs/train/musicface.yaml").net == SMALL
     assert read(MusicFaceTraining, "configs/train/musicface-paper.yaml").net == MusicFaceConfig()
 
