@@ -30,9 +30,6 @@ from engine.signals import Motion
 from kernels.deform import bend, project
 from tests.portraits import aria, places, put_aria
 
-# Not yet timed on a machine that is not busy: everyday once it is known to fit.
-pytestmark = pytest.mark.slow
-
 SIZE = 320
 CONFIG = RendererConfig(name="portrait", width=SIZE, height=SIZE)
 CLEAR = replace(CONFIG, background="transparent")
