@@ -68,9 +68,8 @@ class Separator:
         last[0, count - 1] = 1
         answer, net_state = self.net({"views": filled, "last": last}, state.net)
         mel, gains, logit = (answer[name][0, :count] for name in ("mel", "bands", "activity"))
-        return Separation(mel, gains, 1 / (1 + np.exp(-logit))), SeparatorState(
-            views_state, net_state
-        )
+        activity = (1 / (1 + np.exp(-logit))).astype(np.float32)
+        return Separation(mel, gains, activity), SeparatorState(views_state, net_state)
 
 
 def _band_power(frames: F32) -> F32:

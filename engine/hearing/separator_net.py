@@ -139,10 +139,8 @@ class SeparatorNet(nn.Module):
         middle = self.middle(fine, state.fine)
         coarse = self.coarse(middle, state.middle)
         x, memory = self._recall(self.gather(coarse.transpose(1, 2).flatten(2)), state.memory, last)
-        after = SeparatorState(
-            *(_at(look.transpose(1, 2), last) for look in (seen, fine, middle)), memory
-        )
-        return self._gains(x, fine), after
+        looks = [_at(look.transpose(1, 2), last) for look in (seen, fine, middle)]
+        return self._gains(x, fine), SeparatorState(looks[0], looks[1], looks[2], memory)
 
     def _recall(self, x: Tensor, before: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor]:
         """x: [B, T, width], before: [B, layers, width] → x in the light of all before, memory."""
@@ -207,12 +205,13 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, keep: Tensor, new: Tensor, start: Tensor) -> Tensor:
-        arrays = [x.detach().contiguous().numpy() for x in (keep, new, start)]
+        arrays: Any = [x.detach().contiguous().numpy() for x in (keep, new, start)]
         out = recurrence.scan(*arrays)
         ctx.kept = arrays[0], out, arrays[2]
         return torch.from_numpy(out)
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, ...]:
-        gradients = recurrence.scan_gradients(*ctx.kept, slopes[0].contiguous().numpy())
+        keep, out, start = ctx.kept
+        gradients = recurrence.scan_gradients(keep, out, start, slopes[0].contiguous().numpy())
         return tuple(torch.from_numpy(g) for g in gradients)

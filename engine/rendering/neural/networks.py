@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.hearing.separator_net import Norm
+from engine.norms import Norm2d
 from engine.rendering.neural.guide import CHANNELS, REFERENCE, positions
 
 RGBA = 4
@@ -75,14 +75,14 @@ class UNet(nn.Module):
             nn.Conv2d(before, width, REACH, 2, 1, bias=level in (0, deepest))
             for level, (before, width) in enumerate(zip([heard, *widths[:-1]], widths, strict=True))
         )
-        self.down_norms = nn.ModuleList(Norm(width) for width in widths[1:-1])
+        self.down_norms = nn.ModuleList(Norm2d(width) for width in widths[1:-1])
         after = [*widths[-2::-1], RGBA]
         before = [widths[-1], *(2 * width for width in widths[-2::-1])]
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(a, b, REACH, 2, 1, bias=level == deepest)
             for level, (a, b) in enumerate(zip(before, after, strict=True))
         )
-        self.up_norms = nn.ModuleList(Norm(width) for width in after[:-1])
+        self.up_norms = nn.ModuleList(Norm2d(width) for width in after[:-1])
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> UNet:
