@@ -46,7 +46,8 @@ train: songs
 	$(PY) -m engine.training.separator --set songs=$(CORPUS)/train --set hard=$(CORPUS)/backings --set valid=$(CORPUS)/valid --set loop.out=$(RUNS)/separator
 	$(PY) -m engine.training.ship separator $(RUNS)/separator
 	$(PY) -m engine.training.acting --songs $(CORPUS)/train --hard $(CORPUS)/backings --separator engine/weights/separator.onnx --out $(CORPUS)/lessons
-	$(PY) -m engine.training.musicface --set lessons=$(CORPUS)/lessons --set loop.out=$(RUNS)/musicface
+	$(PY) -m engine.training.acting --songs $(CORPUS)/valid --hard $(CORPUS)/unseen --separator engine/weights/separator.onnx --out $(CORPUS)/lessons-valid
+	$(PY) -m engine.training.musicface --set lessons=$(CORPUS)/lessons --set valid=$(CORPUS)/lessons-valid --set loop.score_every=500 --set loop.out=$(RUNS)/musicface
 	$(PY) -m engine.training.ship musicface $(RUNS)/musicface
 
 $(VENV)/bin/python:
