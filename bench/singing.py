@@ -53,7 +53,7 @@ def measure(plan: Plan) -> Part:
     """Every figure of `bench.quality` on songs that no network was trained on."""
     part = Part(
         "How well the shipped networks sing songs that they never heard; shares and correlations"
-        " in 0 … 1, lateness in frames; engine/weights/QUALITY.md has it on more songs"
+        " in 0 … 1, lateness in frames; bench/QUALITY.md has it on more songs"
     )
     config, takes = AvatarConfig(), []
     for path in songs_of(plan)[: 1 if plan.miniature else None]:
