@@ -11,5 +11,5 @@ import torch
 from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(1)
-settings.register_profile("cantar", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("cantar", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("cantar")
