@@ -270,8 +270,8 @@ def test_a_dead_worker_is_one_line_and_exit_code_1(folder, fake, capsys):
 def test_avatars_are_listed(capsys):
     assert run_live.main(["--list-avatars"]) == 0
     out = capsys.readouterr().out
-    assert "lumi  Lumi (puppet)" in out
-    assert "aria  Aria (head)" in out
+    assert "lumi   Lumi (puppet)" in out
+    assert "aria   Aria (head)" in out
 
 
 def test_devices_are_listed(capsys, monkeypatch):
