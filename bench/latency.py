@@ -23,10 +23,10 @@ import numpy as np
 from bench import page
 from bench.figures import QUANTILES, Cell, Part, Plan, Table, timing
 from bench.mouths import Mouth
-from bench.sound import Clip, Entering, Nobody
+from bench.sound import Clip, Entering
 from bench.soundserver import Loudspeaker, microphone, sound_server
 from bench.syllables import Answer, Train, answer, train
-from engine.avatar import Avatar, AvatarConfig, RendererConfig
+from engine.avatar import Avatar, AvatarConfig, RendererConfig, Unseen
 from engine.motion.blendshapes import JAW_OPEN
 from engine.signals import U8, Motion, Picture, Sound
 from engine.timeline import FRAME, FRAME_RATE, MAX_LOOKAHEAD, SAMPLE_RATE
@@ -177,7 +177,7 @@ def _after(began: np.ndarray, heard: np.ndarray) -> float:
 
 def lead(config: AvatarConfig, song: Train) -> float:
     """s by which a mouth follows (> 0) or leads its sound on its own timeline: no clock runs."""
-    motions = [motion for motion, _ in sing(Avatar(config, Nobody()), Clip(song.sound))]
+    motions = [motion for motion, _ in sing(Avatar(config, Unseen()), Clip(song.sound))]
     times = np.array([motion.t for motion in motions])
     jaws = np.array([float(motion.blendshapes[JAW_OPEN]) for motion in motions])
     return answer(times, jaws, song.onsets).lag

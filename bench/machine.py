@@ -10,7 +10,6 @@ import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -102,12 +101,7 @@ class Neighbours:
         self._began, self._ours, self._all = time.monotonic(), _own_s(), _busy_s()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         spent = (_busy_s() - self._all) - (_own_s() - self._ours)
         self.cores = max(0.0, spent / max(time.monotonic() - self._began, 1e-9))
 

@@ -63,6 +63,19 @@ LISTEN = """
     node.connect(context.destination);
   };"""
 
+# The end of both looks at the page: on to the next picture, and sound is listened to beside it.
+WATCH = (
+    """
+    video.requestVideoFrameCallback(next);
+  };
+  video.requestVideoFrameCallback(next);"""
+    + LISTEN
+    + """
+  listen(window.microphone, sent, loud, pause);
+  listen(video.srcObject, heard, loud, pause);
+}"""
+)
+
 TIMES = (
     """(bits, block, loud, pause) => {
   const video = document.getElementById('video'), canvas = document.createElement('canvas');
@@ -76,14 +89,8 @@ TIMES = (
     for (let b = 0; b < bits; b++)
       value += d[4 * (bits * block * (block / 2) + b * block + block / 2)] > 127 ? 2 ** b : 0;
     marks.push([value, frame.expectedDisplayTime]);
-    video.requestVideoFrameCallback(next);
-  };
-  video.requestVideoFrameCallback(next);"""
-    + LISTEN
-    + """
-  listen(window.microphone, sent, loud, pause);
-  listen(video.srcObject, heard, loud, pause);
-}"""
+"""
+    + WATCH
 )
 
 MOUTH = (
@@ -99,14 +106,8 @@ MOUTH = (
     for (let i = 0; i < size * size; i++)
       sum += weights[i] * (0.299 * d[4 * i] + 0.587 * d[4 * i + 1] + 0.114 * d[4 * i + 2]);
     seen.push([frame.expectedDisplayTime, sum]);
-    video.requestVideoFrameCallback(next);
-  };
-  video.requestVideoFrameCallback(next);"""
-    + LISTEN
-    + """
-  listen(window.microphone, sent, loud, pause);
-  listen(video.srcObject, heard, loud, pause);
-}"""
+"""
+    + WATCH
 )
 
 KEEP_MICROPHONE = """(() => {

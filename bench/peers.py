@@ -20,9 +20,8 @@ import numpy as np
 from bench.figures import Cell, Part, Plan, Table, timing
 from bench.quality import mouth_class, phone_rows, stems_of
 from bench.singing import songs_of
-from bench.sound import Nobody
 from bench.syllables import Train, answer, train
-from engine.avatar import Avatar, AvatarConfig
+from engine.avatar import Avatar, AvatarConfig, Unseen
 from engine.hearing import mfcc
 from engine.hearing.resample import Decimator
 from engine.hearing.separator import Separator
@@ -168,7 +167,7 @@ class Ours:
 
     def __init__(self, lookahead: int) -> None:
         config = replace(AvatarConfig(), lookahead=lookahead)
-        self._avatar, self._at = Avatar(config, Nobody()), 0
+        self._avatar, self._at = Avatar(config, Unseen()), 0
         self._state = self._avatar.initial_state()
 
     def __call__(self, samples: F32) -> F32:

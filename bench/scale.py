@@ -12,7 +12,7 @@ from bench.batches import batches
 from bench.figures import Cell, Part, Plan, Table
 from bench.load import shows
 from bench.machine import CORES, cores
-from bench.sound import Nobody, read_sound
+from bench.sound import read_sound
 from bench.stages import (
     WARM,
     Watch,
@@ -24,7 +24,7 @@ from bench.stages import (
     song,
     timed,
 )  # fmt: skip
-from engine.avatar import Avatar, AvatarConfig, open_renderer
+from engine.avatar import Avatar, AvatarConfig, Unseen, open_renderer
 from engine.timeline import FRAME_RATE
 from streaming.line import ShowConfig
 from streaming.sessions import SHARE, prepare
@@ -39,7 +39,7 @@ def costs(plan: Plan, part: Part) -> dict[str, float]:
     frames = frames_of(plan.seconds)
     samples, watch = song(frames), Watch()
     plan.tell("hearing")
-    motions = hear(Avatar(AvatarConfig(), Nobody()), samples, watch)
+    motions = hear(Avatar(AvatarConfig(), Unseen()), samples, watch)
     found = {"hear": watch.timings(WARM)["hear"].cpu or 0.0}
     picture = None
     for name, config in renderers():

@@ -11,8 +11,8 @@ import soundfile
 
 from bench import quality
 from bench.figures import Part, Plan, Table
-from bench.sound import HELD_OUT, Nobody
-from engine.avatar import Avatar, AvatarConfig
+from bench.sound import HELD_OUT
+from engine.avatar import Avatar, AvatarConfig, Unseen
 from engine.training.truth import Note, Phone, Phrase, load_truth, save_truth
 
 AFTER_S = 0.5  # s that a song's beginning holds after its first line
@@ -58,7 +58,7 @@ def measure(plan: Plan) -> Part:
     config, takes = AvatarConfig(), []
     for path in songs_of(plan)[: 1 if plan.miniature else None]:
         plan.tell(path.stem)
-        takes.append(quality.take(Avatar(config, Nobody()), path))
+        takes.append(quality.take(Avatar(config, Unseen()), path))
     rows = {song.name: quality.song_scores(song, config.vigour) for song in takes}
     names = dict.fromkeys(name for figures in rows.values() for name in figures)
     part.tables["Held-out songs"] = Table(

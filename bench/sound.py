@@ -1,4 +1,4 @@
-"""Sound for measurements: a whole input as one array, an array as an input, ears without a face."""
+"""Sound for measurements: a whole input as one array, an array as an input."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.signals import F32, Motion, Picture, Sound
+from engine.signals import F32, Sound
 from engine.timeline import HOP, SAMPLE_RATE
 from streaming.ports import Source
 from streaming.schemes import open_source
@@ -30,13 +30,6 @@ def read_sound(spec: str, seconds: float | None = None) -> F32:
 
 
 NO_BACKLOG_S = 0.005  # after which an answer counts as one that had to be waited for
-
-
-class Nobody:
-    """A renderer for avatars that only hear and move."""
-
-    def draw(self, motion: Motion) -> Picture:
-        raise NotImplementedError("this avatar is not drawn")
 
 
 class Clip:

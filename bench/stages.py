@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from bench.figures import Part, Plan, Table, Timing, timing
-from bench.sound import Nobody, read_sound
-from engine.avatar import Avatar, AvatarConfig, RendererConfig, open_renderer
+from bench.sound import read_sound
+from engine.avatar import Avatar, AvatarConfig, RendererConfig, Unseen, open_renderer
 from engine.rendering.identity import list_identities, load_identity
 from engine.signals import F32, Motion, Picture, Sound
 from engine.timeline import FRAME
@@ -140,7 +140,7 @@ def hear(avatar: Avatar, samples: F32, watch: Watch) -> list[Motion]:
 def hearing(config: AvatarConfig, samples: F32) -> tuple[dict[str, Timing], list[Motion]]:
     """The stages from sound to motion, per frame, their remainders among them."""
     watch = Watch()
-    motions = hear(clocked(Avatar(config, Nobody()), watch), samples, watch)
+    motions = hear(clocked(Avatar(config, Unseen()), watch), samples, watch)
     for frame in watch.frames:
         _add_remainders(frame)
     return watch.timings(WARM), motions
@@ -326,7 +326,7 @@ def measure(plan: Plan) -> Part:
     samples = song(frames)
     plan.tell("hearing")
     part.timings, motions = hearing(AvatarConfig(), samples)
-    avatar = Avatar(AvatarConfig(), Nobody())
+    avatar = Avatar(AvatarConfig(), Unseen())
     state = avatar.initial_state()
     sounds = [Sound(samples[:, n * FRAME : (n + 1) * FRAME], n * FRAME) for n in range(TRACED)]
 

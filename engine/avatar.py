@@ -81,6 +81,14 @@ class Renderer(Protocol):
     def draw(self, motion: Motion) -> Picture: ...
 
 
+class Unseen:
+    """The renderer of an avatar that only hears and moves: nobody looks at it."""
+
+    def draw(self, motion: Motion) -> Picture:
+        """Raises RuntimeError."""
+        raise RuntimeError("this avatar only hears and moves; open it with another renderer")
+
+
 def open_renderer(config: AvatarConfig) -> Renderer:
     """The renderer that the configuration names. Raises ValueError for one that does not exist."""
     identity = load_identity(config.avatar)

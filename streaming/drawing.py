@@ -23,7 +23,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,12 +130,7 @@ class DrawingProcess:
     def __enter__(self) -> DrawingProcess:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _drawn_alone(self, motion: Motion, *, small: bool) -> Picture:

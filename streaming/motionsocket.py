@@ -25,8 +25,8 @@ import numpy as np
 import soxr
 from aiohttp import WSMsgType, web
 
-from engine.avatar import Avatar
-from engine.signals import F32, Motion, Picture, Sound
+from engine.avatar import Avatar, Unseen
+from engine.signals import F32, Motion, Sound
 from engine.timeline import FRAME_RATE, SAMPLE_RATE, frames_in, samples_needed
 from streaming.line import ShowConfig
 from streaming.motionfile import frame_line, header_line
@@ -81,11 +81,6 @@ class Format:
         return samples * np.float32(scale)
 
 
-class _Undrawn:
-    def draw(self, motion: Motion) -> Picture:
-        raise AssertionError("nobody looks")
-
-
 class Listener:
     """One client's sound, heard. Blocking; one thread at a time."""
 
@@ -135,7 +130,7 @@ class Motions:
     def __init__(
         self,
         config: ShowConfig,
-        load: Callable[[ShowConfig], Avatar] = lambda config: Avatar(config, _Undrawn()),
+        load: Callable[[ShowConfig], Avatar] = lambda config: Avatar(config, Unseen()),
         busy: Callable[[], bool] = lambda: False,
     ) -> None:
         """busy: whether shows run."""

@@ -8,14 +8,16 @@ from engine.motion.blendshapes import INDEX
 from engine.signals import Motion
 
 
-def motion(head: tuple[float, ...] = (), **values: float) -> Motion:
-    """A still motion: head in radians and metres, shapes by name."""
+def motion(
+    head: tuple[float, ...] = (), gaze: tuple[float, float] = (0, 0), **values: float
+) -> Motion:
+    """A still motion: head in radians and metres, gaze in radians, shapes by name."""
     shapes = np.zeros(52, np.float32)
     for name, value in values.items():
         shapes[INDEX[name]] = value
     turn = np.zeros(6, np.float32)
     turn[: len(head)] = head
-    return Motion(7, shapes, turn)
+    return Motion(7, shapes, turn, gaze=np.array(gaze, np.float32))
 
 
 def busy() -> Motion:

@@ -17,7 +17,7 @@ import yaml
 import run_live
 from engine.avatar import RendererConfig
 from engine.metrics.picture import ssim
-from engine.motion.blendshapes import ARKIT, INDEX
+from engine.motion.blendshapes import ARKIT
 from engine.rendering.head import Head
 from engine.rendering.head.rig import shape_weights, spine
 from engine.rendering.identity import BadIdentity, load_identity
@@ -29,6 +29,7 @@ from engine.rendering.puppet import Puppet
 from engine.signals import Motion
 from kernels.deform import bend, project
 from tests.portraits import aria, places, put_aria
+from tests.rendering.motions import busy, motion
 
 SIZE = 320
 CONFIG = RendererConfig(name="portrait", width=SIZE, height=SIZE)
@@ -36,33 +37,6 @@ CLEAR = replace(CONFIG, background="transparent")
 SHUT = {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}
 SMILE = {"mouthSmileLeft": 0.7, "mouthSmileRight": 0.7, "jawOpen": 0.3}
 M = {"mouthPressLeft": 0.7, "mouthPressRight": 0.7, "mouthRollLower": 0.4, "mouthRollUpper": 0.4}
-
-
-def motion(
-    head: tuple[float, ...] = (), gaze: tuple[float, float] = (0, 0), **values: float
-) -> Motion:
-    """A still motion: head in radians and metres, shapes by name."""
-    shapes = np.zeros(52, np.float32)
-    for name, value in values.items():
-        shapes[INDEX[name]] = value
-    turn = np.zeros(6, np.float32)
-    turn[: len(head)] = head
-    return Motion(7, shapes, turn, gaze=np.array(gaze, np.float32))
-
-
-def busy() -> Motion:
-    """A motion in which everything moves."""
-    rng = np.random.default_rng(3)
-    return Motion(
-        frame=41,
-        blendshapes=(0.6 * rng.random(52)).astype(np.float32),
-        head=np.array([0.2, -0.1, 0.15, 0.02, -0.01, 0.03], np.float32),
-        gaze=np.array([0.2, -0.1], np.float32),
-        voice=0.7,
-        hair=np.array([0.1, -0.2], np.float32),
-        body=np.array([0.1, 0.02, 0.05], np.float32),
-        breath=0.8,
-    )
 
 
 @pytest.fixture(scope="module", autouse=True)
