@@ -29,9 +29,6 @@ def read_sound(spec: str, seconds: float | None = None) -> F32:
     return np.concatenate(parts, axis=1)
 
 
-NO_BACKLOG_S = 0.005  # after which an answer counts as one that had to be waited for
-
-
 class Clip:
     """An array [C, n] at 48 kHz as a source that answers at once; again and again, up to `length`
     samples."""
@@ -70,7 +67,7 @@ class Entering:
 
     def __init__(self, source: Source, *, has_backlog: bool = False) -> None:
         """has_backlog: it was recording before the show began, as a microphone was; a show forgets
-        what such a source answers at once, and would else lose the first 10 ms."""
+        what such a source answers at once. Any other says first that there is nothing yet."""
         self._first = not has_backlog
         self.length, self.channels = source.length, getattr(source, "channels", 1)
         self._source = source
@@ -79,7 +76,6 @@ class Entering:
     def read(self) -> Sound | None:
         if self._first:
             self._first = False
-            time.sleep(NO_BACKLOG_S)
             return Sound(np.zeros((self.channels, 0), np.float32), 0)
         sound = self._source.read()
         if sound is not None and sound.samples.shape[1]:

@@ -22,7 +22,7 @@ import numpy as np
 
 from engine.motion.resting import neutral
 from engine.signals import Motion, Picture, Sound
-from engine.timeline import FRAME_RATE, HOP, HOP_RATE
+from engine.timeline import FRAME_RATE, HOP, HOP_RATE, SAMPLE_RATE
 from streaming.clock import Paced, Pacer
 from streaming.director import Director
 from streaming.drawing import SLOTS, DrawingProcess
@@ -38,7 +38,7 @@ LOOK = 0.1  # s: how often a waiting worker looks whether the show is over
 JOIN = 2.0  # s that a worker has to end
 STATUS_EVERY = 1.0  # s
 WARM_PICTURES = 4
-AT_ONCE = 0.002  # s: a device that answers faster had the sound already
+WAITED = 0.5  # of its sound's length: a device that answers sooner had recorded it already
 MOST_BACKLOG = 1000  # reads
 
 
@@ -435,10 +435,14 @@ class _Crew:
 
     def _drop_backlog(self, source: Tail) -> None:
         """Forget what a device recorded while everything was loaded: it answers without waiting."""
+        waits = 0
         for _ in range(MOST_BACKLOG):
             began = self._now()
             sound = source.read()
-            if sound is None or self._now() - began > AT_ONCE:
+            if sound is None or not sound.samples.shape[1]:
+                return
+            waits += self._now() - began > WAITED * sound.samples.shape[1] / SAMPLE_RATE
+            if waits == 2:  # one may have been this machine's hiccup
                 return
 
     def _play_back(self) -> None:

@@ -56,7 +56,7 @@ def vowels(shapes: F32) -> F64:
     seen = np.array([apart, *(_mean(shapes, name) for name in _ROWS)])
     a, i, u, o = nnls(_FIT, _WEIGHTS * seen)[0]
     e = min(a / _E[0], i / _E[1])
-    weights = np.array([a - _E[0] * e, i - _E[1] * e, u, e, o])
+    weights = np.maximum(0, [a - _E[0] * e, i - _E[1] * e, u, e, o])  # rounding may go below
     return weights / max(1.0, float(weights.sum()))
 
 

@@ -59,6 +59,13 @@ def test_every_value_is_between_0_and_1(shapes: np.ndarray, left: float, up: flo
     assert sum(vrm.feelings(shapes)) <= vrm.FEELING + 1e-9
 
 
+def test_a_face_that_is_all_e_rounds_to_no_negative_a_or_i() -> None:
+    for size in np.linspace(0.01, 1, 400):
+        shapes = np.full(len(ARKIT), size, np.float32)
+        shapes[[INDEX["jawOpen"], INDEX["mouthClose"], INDEX["mouthFunnel"]]] = size, 0, 0
+        assert vrm.vowels(shapes).min() >= 0
+
+
 @settings(max_examples=100, deadline=None)
 @given(SHAPES, SHAPES, st.floats(0, 1))
 def test_a_small_step_of_the_face_is_a_small_step_of_the_presets(a, b, at) -> None:

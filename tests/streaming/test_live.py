@@ -655,13 +655,13 @@ def test_a_live_show_goes_on_without_the_sink_that_fails(caplog):
 
 def test_what_a_device_recorded_before_the_show_is_forgotten():
     """A real-time source answers 50 chunks at once; the show begins with the sound of now."""
-    release, sink = threading.Event(), FakeSink()
+    never, sink = threading.Event(), FakeSink()
 
     class Microphone(FakeSource):
         def read(self):
             sound = super().read()
             if sound is not None and sound.start >= 50 * HOP:
-                release.wait(0.01)
+                never.wait(0.01)
             return sound
 
     source = Microphone((indexed(n * HOP, HOP) for n in range(100)), realtime=True, channels=2)

@@ -153,11 +153,6 @@ async def check_clock(visitor):
     assert abs(late_pictures - late_sounds) < 0.25, first
 
 
-@pytest.mark.xfail(
-    reason="no click came back on a slow, busy machine (drawing fell to 15 pictures a second);"
-    " not understood yet",
-    strict=False,
-)
 def test_a_voice_comes_back_delayed_with_its_picture(run):
     """Clicks sung into the microphone return once each, in stereo, at one constant delay."""
 
@@ -166,27 +161,34 @@ def test_a_voice_comes_back_delayed_with_its_picture(run):
         for click in range(4):
             start = 24_000 + 40_000 * click
             song[:, start : start + 960] = 0.8 * np.sin(np.arange(960) * 0.13)
-        for _ in range(3):  # a machine that is busy elsewhere may starve a show
-            onsets = await heard_clicks(server, client, song)
-            steady = np.abs(np.diff(onsets) - 40_000 / 48_000) < 0.03
-            if len(onsets) == 4 and steady.all():
+        for _ in range(3):
+            onsets, starved = await heard_clicks(server, client, song)
+            if not starved:
                 break
+        else:
+            pytest.skip(
+                f"this machine is too busy for a live show: sound was late or lost, {starved}"
+            )
         assert len(onsets) == 4
-        assert steady.all()
+        assert (np.abs(np.diff(onsets) - 40_000 / 48_000) < 0.03).all()
 
     run(scenario)
 
 
 async def heard_clicks(server, client, song):
-    """When, s of the show, each click that was sung came back."""
+    """When, s of the show, each click that was sung came back; what the show itself counts of sound
+    that came too late or was given up."""
     visitor = Visitor(client, song)
     assert (await visitor.ask(input="microphone"))[0] == 201
+    (session,) = server.sessions.live
     await visitor.seen(110)
     level = np.array([np.abs(samples).max() for _, _, samples in visitor.sounds])
     when = np.array([t for t, _, _ in visitor.sounds])
+    stats = session.line.stats
+    starved = stats.sound_late + stats.gaps + stats.lost + session.incoming._ring.gaps
     await visitor.leave()
     await gone(server)
-    return when[1:][(level[1:] > 0.3) & (level[:-1] <= 0.3)]
+    return when[1:][(level[1:] > 0.3) & (level[:-1] <= 0.3)], starved
 
 
 def test_a_show_goes_on_for_a_page_that_lost_its_connection(run):
@@ -319,6 +321,7 @@ def test_a_show_that_cannot_be_watched_ends_and_the_next_one_is_watched(run, cap
     async def scenario(server, client):
         ill, well = Visitor(client), Visitor(client)
         await ill.ask(input="demo")
+        await ill.seen(1)
         (session,) = server.sessions.live
         session.levels = None  # not even callable
         await asyncio.wait_for(ill.hung_up.wait(), 10)
