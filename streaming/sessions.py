@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.avatar import Avatar
+from engine.avatar import Avatar, RendererConfig, Unseen
 from engine.rendering.identity import RENDERERS, list_identities
 from engine.signals import Motion, Picture, Sound
 from engine.timeline import FRAME_RATE
@@ -38,6 +38,7 @@ from streaming.webrtc import MOST_DELAY_MS, Incoming, Outgoing, Peer, check_offe
 log = logging.getLogger("cantar")
 
 WARM_UPS = 3
+UNDRAWN = "undrawn"  # the renderer's name where there is none
 KEEP = 1  # casts that wait, loaded, for the next show
 SHARE = 0.85  # of the cores that shows may take
 ENCODE_S = 0.010  # s of a core per frame for pictures and sound on their way, measured at 512²
@@ -57,7 +58,8 @@ class Wish:
     """What a page may choose. None: as the server is configured.
 
     input: `microphone`, `karaoke` (left channel voice, right channel backing), `demo`, or `song`
-    with its id. matte: pictures with their alpha beside them.
+    with its id. matte: pictures with their alpha beside them. motion: no pictures but motion, for a
+    page that draws an avatar of its own (`motionlane.py`).
     """
 
     input: str = "microphone"
@@ -68,6 +70,7 @@ class Wish:
     framing: str | None = None
     renderer: str | None = None
     matte: bool = False
+    motion: bool = False
 
     def __post_init__(self) -> None:
         if self.input not in ("microphone", "karaoke", "demo", "song"):
@@ -82,8 +85,11 @@ class Wish:
             raise ValueError("framing: expected bust or face")
         if self.renderer not in (None, *RENDERERS):
             raise ValueError(f"renderer: expected one of {', '.join(RENDERERS)}")
-        if type(self.matte) is not bool:
-            raise ValueError("matte: expected true or false")
+        for name in ("matte", "motion"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"{name}: expected true or false")
+        if self.matte and self.motion:
+            raise ValueError("matte: a show of motion has no pictures")
         if self.background is not None:
             _check_background(self.background)
 
@@ -96,6 +102,8 @@ class Wish:
             look["background"] = "transparent"
         who = {"avatar": self.avatar, "style": self.style}
         renderer = replace(config.renderer, **_given(look))
+        if self.motion:
+            renderer = RendererConfig(name=UNDRAWN)
         return replace(config, renderer=renderer, **_given(who))
 
 
@@ -114,30 +122,44 @@ def _check_background(value: object) -> None:
 # ---- who sings ----------------------------------------------------------------------------------
 
 
+class Undrawn(Unseen):
+    """In the place of the process that draws, where a page draws for itself."""
+
+    cpu_s = 0.0
+    draw_small = Unseen.draw
+
+    def ready(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 class Cast(NamedTuple):
     """An avatar, loaded and warm, with the process that draws it. Used by one show at a time."""
 
     config: ShowConfig
     avatar: Avatar
-    drawing: DrawingProcess
+    drawing: DrawingProcess | Undrawn
     warmth: Warmth
 
 
 def prepare(config: ShowConfig) -> Cast:
     """Load and warm up; about a second. Raises what the avatar raises."""
-    drawing = DrawingProcess(config)
+    drawn = config.renderer.name != UNDRAWN
+    drawing = DrawingProcess(config) if drawn else Undrawn()
     try:
         avatar = Avatar(config, drawing)
         drawing.ready()
-        return Cast(config, avatar, drawing, _least_warmth(avatar))
+        return Cast(config, avatar, drawing, _least_warmth(avatar, pictures=drawn))
     except BaseException:
         drawing.close()
         raise
 
 
-def _least_warmth(avatar: Avatar) -> Warmth:
+def _least_warmth(avatar: Avatar, *, pictures: bool) -> Warmth:
     """Of a few runs the quickest times: what else runs while loading is not what a frame takes."""
-    runs = [warm_up(avatar, channels=2, pictures=True) for _ in range(WARM_UPS)]
+    runs = [warm_up(avatar, channels=2, pictures=pictures) for _ in range(WARM_UPS)]
     return Warmth(min(r.hear_s for r in runs), min(r.draw_s for r in runs), runs[-1].first)
 
 
@@ -450,7 +472,7 @@ class Sessions:
 
     async def offer(self, sdp: str, wish: Wish) -> tuple[Session, str]:
         """A new show and the answer to its page. Raises Refused, BadOffer, UserError."""
-        check_offer(sdp)
+        check_offer(sdp, pictures=not wish.motion)
         self._admit()
         self._coming += 1
         try:
@@ -484,6 +506,7 @@ class Sessions:
         session = self._live.get(id)
         if session is None:
             raise Refused(404, "that show is over")
+        wish = replace(wish, motion=not session.outgoing.wants_picture)  # as it began
         session.wished = wish
         async with session.changing:
             if session.wished is not wish:  # a newer wish has come while the last one was loading
@@ -545,7 +568,9 @@ class Sessions:
             source.close()
             raise
         incoming = source if isinstance(source, Incoming) else None
-        outgoing = Outgoing(loop, self.config.web.sound_kbps, matte=wish.matte)
+        outgoing = Outgoing(
+            loop, self.config.web.sound_kbps, matte=wish.matte, pictures=not wish.motion
+        )
 
         def over(session: Session) -> None:
             loop.call_soon_threadsafe(self._over, session)

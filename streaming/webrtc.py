@@ -1,6 +1,7 @@
 """A browser as microphone and screen: WebRTC's tracks as a source and a sink, and the peer.
 
     browser ─▶ Opus ─▶ Incoming (a Source) ─▶ the live line ─▶ Outgoing (a Sink) ─▶ VP8 + Opus
+                                            (or, for a page that draws itself, motion + Opus)
 
 Both directions count in samples of the show: picture n and sample 1,600·n carry the same instant,
 so the browser shows them together. asyncio lives only here and in the server; Incoming and Outgoing
@@ -36,6 +37,7 @@ from aiortc.sdp import SessionDescription
 from engine.signals import F32, U8, Motion, Picture, Sound
 from engine.timeline import FRAME, FRAME_RATE, SAMPLE_RATE, exact_div
 from streaming.handover import Ring
+from streaming.motionlane import LABEL, MotionLane, motion_message
 from streaming.tuning import PromptBuffer, hear_promptly
 from streaming.webconfig import WebConfig
 
@@ -247,6 +249,10 @@ class SoundCoder:
         return made
 
 
+Screen = PictureTrack | MotionLane  # where a page's frames go
+Shown = Picture | Motion
+
+
 def yuv_of(rgba: U8, *, matte: bool) -> U8:
     """[H, W, 4] → I420 [H·3/2, W]; with `matte` premultiplied colour left, alpha right: twice W."""
     if matte:
@@ -259,20 +265,21 @@ def yuv_of(rgba: U8, *, matte: bool) -> U8:
 class Offset:
     """Sound later than its picture by so many milliseconds, or earlier: then the pictures wait.
 
-    The user's A/V slider. A change is heard once as a short pause or a short cut.
+    The user's A/V slider. A change is heard once as a short pause or a short cut. Where no pictures
+    are drawn, the motions take their place.
     """
 
     def __init__(self) -> None:
         self._wanted = 0
         self._shift = 0  # samples by which the sound is late now
-        self._pictures: deque[Picture] = deque()
+        self._pictures: deque[Shown] = deque()
         self._sound: F32 = np.zeros((2, 0), np.float32)
 
     def ask(self, ms: float) -> None:
         """From any thread; clipped to ±500 ms."""
         self._wanted = round(max(-MOST_DELAY_MS, min(MOST_DELAY_MS, ms)) * SAMPLE_RATE / 1000)
 
-    def __call__(self, picture: Picture, samples: F32) -> tuple[Picture, F32]:
+    def __call__(self, picture: Shown, samples: F32) -> tuple[Shown, F32]:
         """The picture to show and the samples to hear now; as many samples as came in."""
         wait = max(0, -(self._wanted // FRAME))  # pictures held back, so that sound may be early
         late = self._wanted + wait * FRAME
@@ -291,38 +298,45 @@ class Offset:
 
 
 class Outgoing:
-    """Pictures and sound for a browser, as a sink of the live line.
+    """Frames and sound for a browser, as a sink of the live line.
 
     `attach` gives the tracks of the peer that is there now; a new peer gets new ones and the show
-    goes on. encoded: seconds spent on converting and on sound, smoothed.
+    goes on. pictures: frames go as pictures, else as motion. convert_s: seconds spent on
+    converting and on sound, smoothed.
     """
 
-    wants_picture = True
     wants_sound = True
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, sound_kbps: int, *, matte: bool = False
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sound_kbps: int,
+        *,
+        matte: bool = False,
+        pictures: bool = True,
     ) -> None:
+        self.wants_picture = pictures
         self.offset = Offset()
         self.convert_s = 0.0
         self._loop, self._matte = loop, matte
         self._coder = SoundCoder(sound_kbps)
-        self._tracks: tuple[PictureTrack, SoundTrack] | None = None
+        self._tracks: tuple[Screen, SoundTrack] | None = None
         self._due: float | None = None  # when the last packet of sound is to be sent
 
-    def attach(self) -> tuple[PictureTrack, SoundTrack]:
+    def attach(self) -> tuple[Screen, SoundTrack]:
         """Fresh tracks, which get everything from now on."""
-        self._tracks = PictureTrack(), SoundTrack()
+        self._tracks = PictureTrack() if self.wants_picture else MotionLane(), SoundTrack()
         return self._tracks
 
     def write(self, motion: Motion, picture: Picture | None, sound: Sound | None) -> None:
         """Hand a frame to the event loop. The ticker's thread only."""
-        assert picture is not None
         began = self._loop.time()
         samples = np.zeros((2, FRAME), np.float32) if sound is None else sound.samples
-        shown, heard = self.offset(picture, samples)
-        frame = av.VideoFrame.from_ndarray(yuv_of(shown.rgba, matte=self._matte), "yuv420p")
-        frame.pts, frame.time_base = motion.frame * VIDEO_TICK, Fraction(1, VIDEO_RATE)
+        shown, heard = self.offset(motion if picture is None else picture, samples)
+        if isinstance(shown, Motion):
+            frame: Any = motion_message(shown)
+        else:
+            frame = self._video(shown, motion.frame)
         packets = self._timed(self._coder(heard), began)
         self.convert_s += 0.1 * (self._loop.time() - began - self.convert_s)
         try:
@@ -330,10 +344,16 @@ class Outgoing:
         except RuntimeError:  # the loop is closed: nobody is there to see it
             return
 
-    def _hand_on(self, frame: av.VideoFrame, packets: list[tuple[float, av.Packet]]) -> None:
+    def _video(self, picture: Picture, frame: int) -> av.VideoFrame:
+        """A picture as it is coded, due with frame `frame`."""
+        video = av.VideoFrame.from_ndarray(yuv_of(picture.rgba, matte=self._matte), "yuv420p")
+        video.pts, video.time_base = frame * VIDEO_TICK, Fraction(1, VIDEO_RATE)
+        return video
+
+    def _hand_on(self, frame: Any, packets: list[tuple[float, av.Packet]]) -> None:
         if self._tracks is not None:
-            pictures, sound = self._tracks
-            pictures.offer(frame)
+            screen, sound = self._tracks
+            screen.offer(frame)
             sound.offer(packets)
 
     def _timed(
@@ -381,13 +401,13 @@ class Peer:
         self._channel: RTCDataChannel | None = None
         self._pump: asyncio.Task[None] | None = None
         self.buffer: PromptBuffer | None = None
-        pictures, sound = outgoing.attach()
-        self.pictures, self.sound = pictures, sound
-        self._pc.addTransceiver(sound, direction="sendrecv")
-        video = self._pc.addTransceiver(pictures, direction="sendonly")
-        known = RTCRtpSender.getCapabilities("video").codecs
-        wanted = f"video/{config.codec}"
-        video.setCodecPreferences(sorted(known, key=lambda c: c.mimeType.lower() != wanted))
+        self.screen, self.sound = outgoing.attach()
+        self._pc.addTransceiver(self.sound, direction="sendrecv")
+        if isinstance(self.screen, PictureTrack):
+            video = self._pc.addTransceiver(self.screen, direction="sendonly")
+            known = RTCRtpSender.getCapabilities("video").codecs
+            wanted = f"video/{config.codec}"
+            video.setCodecPreferences(sorted(known, key=lambda c: c.mimeType.lower() != wanted))
         self._pc.on("track", self._on_track)
         self._pc.on("datachannel", self._on_channel)
         self._pc.on("connectionstatechange", self._on_state)
@@ -398,7 +418,7 @@ class Peer:
 
     async def answer(self, sdp: str) -> str:
         """The answer to a browser's offer. Raises BadOffer."""
-        check_offer(sdp)
+        check_offer(sdp, pictures=isinstance(self.screen, PictureTrack))
         try:
             offer = RTCSessionDescription(sdp=without_mdns(sdp), type="offer")
             await self._pc.setRemoteDescription(offer)
@@ -432,7 +452,7 @@ class Peer:
         """Hang up. Safe to call twice."""
         if self._pump is not None:
             self._pump.cancel()
-        self.pictures.stop()
+        self.screen.stop()
         self.sound.stop()
         await self._hang_up()
 
@@ -462,6 +482,9 @@ class Peer:
             return
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
+        if channel.label == LABEL and isinstance(self.screen, MotionLane):
+            self.screen.open(channel)
+            return
         self._channel = channel
         channel.on("message", self._on_text)
 
@@ -477,11 +500,15 @@ class Peer:
         self._on_change(self)
 
 
-def check_offer(sdp: str) -> None:
-    """Raise BadOffer for an offer without sound or pictures, or with more than a page sends."""
+def check_offer(sdp: str, *, pictures: bool = True) -> None:
+    """Raise BadOffer for an offer without sound or pictures, or with more than a page sends.
+
+    pictures: whether it has to ask for them, or must not.
+    """
     kinds = [line[2:].split(" ")[0] for line in sdp.splitlines() if line.startswith("m=")]
-    if kinds.count("video") != 1 or kinds.count("audio") != 1:
-        raise BadOffer("the offer must have one section for sound and one for pictures")
+    if kinds.count("video") != int(pictures) or kinds.count("audio") != 1:
+        many = "one" if pictures else "none"
+        raise BadOffer(f"the offer must have one section for sound and {many} for pictures")
     if len(kinds) > MOST_SECTIONS:
         raise BadOffer(f"the offer has {len(kinds)} sections, more than {MOST_SECTIONS}")
     try:

@@ -54,13 +54,16 @@ class Visitor:
         ssl: Any = True,
         turn: RTCIceServer | None = None,
         policy: RTCIceTransportPolicy = RTCIceTransportPolicy.ALL,
+        draws: bool = False,
     ) -> None:
-        self.web, self._ssl = web, ssl
+        """draws: it would draw for itself, and asks for motion in place of pictures."""
+        self.web, self._ssl, self._draws = web, ssl, draws
         self.session = ""
         self.keep = True  # the pictures themselves; else only when they came
         self.pictures: list[tuple[float, float, Any]] = []
         self.sounds: list[tuple[float, float, F32]] = []
         self.messages: list[dict[str, Any]] = []
+        self.motions: list[dict[str, Any]] = []
         self.over = asyncio.Event()  # the show, as the server says
         self.told = asyncio.Event()  # anything
         self.hung_up = asyncio.Event()
@@ -77,7 +80,11 @@ class Visitor:
             pc.addTransceiver("audio", direction="recvonly")
         else:
             pc.addTrack(Singing(self._song))
-        pc.addTransceiver("video", direction="recvonly")
+        if self._draws:
+            self.lane = pc.createDataChannel("motion", ordered=False, maxRetransmits=0)
+            self.lane.on("message", self._moved)
+        else:
+            pc.addTransceiver("video", direction="recvonly")
         self.channel = pc.createDataChannel("show")
         self.channel.on("message", self._told)
         pc.on("track", lambda track: self._tasks.append(asyncio.ensure_future(self._take(track))))
@@ -87,6 +94,8 @@ class Visitor:
 
     async def ask(self, **wish: Any) -> tuple[int, dict[str, Any]]:
         """Offer, and connect if the answer is one; the HTTP status and the answer."""
+        if self._draws:
+            wish = {"motion": True, **wish}
         body = {"type": "offer", "sdp": await self.offer(), **wish}
         async with self.web.post("/offer", json=body, ssl=self._ssl) as response:
             answer = await response.json()
@@ -121,6 +130,17 @@ class Visitor:
         self.told.set()
         if message["type"] == "over":
             self.over.set()
+
+    def _moved(self, text: str) -> None:
+        self.motions.append(json.loads(text))
+        self._came.set()
+
+    async def moved(self, motions: int, seconds: float = 20.0) -> None:
+        """Wait until so many motions have come."""
+        async with asyncio.timeout(seconds):
+            while len(self.motions) < motions:
+                self._came.clear()
+                await self._came.wait()
 
     async def seen(self, pictures: int, seconds: float = 20.0) -> None:
         """Wait until so many pictures have come."""

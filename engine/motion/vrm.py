@@ -133,12 +133,28 @@ BONES = ("Neck", "Head", "LeftEye", "RightEye")  # UnityEngine.HumanBodyBones
 def bones(motion: Motion) -> F32:
     """[4, 4] local turns of BONES as Unity quaternions (x right, y up, z forward; left-handed),
     for a body that stands as VRM 0 has it: unturned bones."""
-    yaw, pitch, roll = (float(angle) for angle in motion.head[:3])
-    head = turn(yaw, pitch, roll)
-    left, up = (float(angle) for angle in motion.gaze)
+    return np.array([_in_unity(quaternion) for quaternion in turns(motion)], np.float32)
+
+
+def turns(motion: Motion) -> tuple[Quaternion, Quaternion, Quaternion, Quaternion]:
+    """Local turns of BONES in the axes of `signals.Motion`, for shoulders that stay as they are."""
+    head = turn(*_angles(motion.head[:3]))
+    left, up = _angles(motion.gaze)
     eye = turn(left, up, 0.0)
-    turns = (_share(head, NECK), _share(head, 1 - NECK), eye, eye)
-    return np.array([_in_unity(quaternion) for quaternion in turns], np.float32)
+    return _share(head, NECK), _share(head, 1 - NECK), eye, eye
+
+
+def torso(motion: Motion) -> tuple[Quaternion, Quaternion, Quaternion]:
+    """Local turns of chest, neck and head in the axes of `signals.Motion`, which are VRM 1's too:
+    the shoulders move, and the head still looks where it should."""
+    chest = turn(*_angles(motion.body))
+    x, y, z, w = chest
+    head = _product((-x, -y, -z, w), turn(*_angles(motion.head[:3])))
+    return chest, _share(head, NECK), _share(head, 1 - NECK)
+
+
+def _angles(values: F32) -> list[float]:
+    return [float(value) for value in values]
 
 
 def turn(yaw: float, pitch: float, roll: float) -> Quaternion:
@@ -149,6 +165,18 @@ def turn(yaw: float, pitch: float, roll: float) -> Quaternion:
     cr, sr = math.cos(roll / 2), math.sin(roll / 2)
     x, y, z, w = cy * sp, sy * cp, -sy * sp, cy * cp  # turn after nod
     return cr * x - sr * y, cr * y + sr * x, cr * z + sr * w, cr * w - sr * z
+
+
+def _product(a: Quaternion, b: Quaternion) -> Quaternion:
+    """First the turn `b`, then the turn `a`."""
+    ax, ay, az, aw = a
+    bx, by, bz, bw = b
+    return (
+        aw * bx + ax * bw + ay * bz - az * by,
+        aw * by - ax * bz + ay * bw + az * bx,
+        aw * bz + ax * by - ay * bx + az * bw,
+        aw * bw - ax * bx - ay * by - az * bz,
+    )
 
 
 def _share(quaternion: Quaternion, share: float) -> Quaternion:

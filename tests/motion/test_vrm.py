@@ -29,9 +29,12 @@ def face(**shapes: float) -> np.ndarray:
     return made
 
 
-def motion(shapes: np.ndarray | None = None, head=(0, 0, 0, 0, 0, 0), gaze=(0, 0)) -> Motion:
+def motion(
+    shapes: np.ndarray | None = None, head=(0, 0, 0, 0, 0, 0), gaze=(0, 0), body=(0, 0, 0)
+) -> Motion:
     shapes = face() if shapes is None else shapes
-    return Motion(0, shapes, np.array(head, np.float32), gaze=np.array(gaze, np.float32))
+    head, gaze, body = (np.array(values, np.float32) for values in (head, gaze, body))
+    return Motion(0, shapes, head, gaze=gaze, body=body)
 
 
 def sung(sound: str, gain: float = 1.0, style: int = 2) -> np.ndarray:
@@ -207,3 +210,12 @@ def test_eyes_turn_with_the_gaze() -> None:
     look = matrix(left) @ FORWARD
     assert look @ -RIGHT == pytest.approx(np.sin(0.2) * np.cos(0.1), abs=1e-5)
     assert look @ UP == pytest.approx(np.sin(0.1), abs=1e-5)
+
+
+@given(ANGLES, ANGLES, ANGLES)
+def test_shoulders_that_move_leave_the_look_where_it_was(yaw, pitch, roll) -> None:
+    """Chest, neck and head together are the head's turn, whatever the chest does."""
+    sung = motion(head=(yaw, pitch, roll, 0, 0, 0), body=(roll / 4, yaw / 4, pitch / 4))
+    chest, neck, head = map(matrix, vrm.torso(sung))
+    assert np.allclose(chest @ neck @ head, matrix(vrm.turn(yaw, pitch, roll)), atol=1e-5)
+    assert np.allclose(chest, matrix(vrm.turn(roll / 4, yaw / 4, pitch / 4)), atol=1e-6)
