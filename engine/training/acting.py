@@ -31,6 +31,7 @@ from engine.training.readers.clip import BadCorpus, Clip
 from engine.training.readers.singing_face import SingingFace
 from engine.training.readers.singing_head import SingingHead
 from engine.training.truth import Truth, load_truth
+from engine.training.visemes import sounding
 from kernels.graphs.opening import load_module
 
 STRETCH = 200  # hops
@@ -112,7 +113,8 @@ def write_lesson(path: Path, out: Path, seed: int, others: Library, net: Separat
     styles = rng.permutation(len(STYLES))[:TAKES]
     sung = [perform(truth, voice, int(style), rng) for style in styles]
     rests = [perform(unsung(truth), 0 * voice, int(style), rng) for style in styles]
-    _save(out, sound, silent, styles, _pack("sung", sung) | _pack("rest", rests))
+    phones = sounding(truth.phones, len(sung[0].blendshapes))
+    _save(out, sound, silent, styles, phones, _pack("sung", sung) | _pack("rest", rests))
 
 
 def write_recording(clip: Clip, out: Path, seed: int, net: SeparatorNet) -> None:
@@ -133,15 +135,21 @@ def write_recording(clip: Clip, out: Path, seed: int, net: SeparatorNet) -> None
         "sung_head": clip.head[None].astype(np.float32),
         "sung_closing": clip.closing[None].astype(np.float16),
     }
-    _save(out, sound, np.zeros(4, bool), np.array([clip.subject]), takes)
+    unknown = np.full(len(clip.expression), -1, np.int16)
+    _save(out, sound, np.zeros(4, bool), np.array([clip.subject]), unknown, takes)
 
 
 def _save(
-    out: Path, sound: Heard, silent: np.ndarray, styles: np.ndarray, takes: dict[str, np.ndarray]
+    out: Path,
+    sound: Heard,
+    silent: np.ndarray,
+    styles: np.ndarray,
+    phones: np.ndarray,
+    takes: dict[str, np.ndarray],
 ) -> None:
     partial = out.with_suffix(".partial.npz")
     lesson = {name: x.astype(np.float16) for name, x in sound._asdict().items()}
-    lesson |= {"silent": silent, "styles": styles, **takes}
+    lesson |= {"silent": silent, "styles": styles, "phones": phones, **takes}
     np.savez(partial, **lesson)  # type: ignore[arg-type]
     os.replace(partial, out)
 

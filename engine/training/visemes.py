@@ -10,6 +10,7 @@ f v) are laid over the blend, so that no neighbour can keep them open.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -116,6 +117,8 @@ TABLE: dict[str, Viseme] = {
     "h": _THROAT, "ɦ": _THROAT, "ʔ": _THROAT, "ħ": _THROAT, "ʕ": _THROAT,
 }  # fmt: skip
 VOWELS = frozenset("iɪeɛæaɐʌɑɒɔoɤʊuɯʉyʏøœɵəɨᵻɜɚɝɘɞ")
+CLASSES = ("", *TABLE)  # what an instant sounds like: silence or breath, or one of the sounds
+_CLASS = {sound: index for index, sound in enumerate(CLASSES)}
 _LONGEST = max(map(len, TABLE))
 
 
@@ -136,6 +139,18 @@ def read_ipa(label: str) -> tuple[str, ...]:
                 break
         i += size
     return tuple(sounds)
+
+
+def sounding(phones: Iterable[Phone], frames: int) -> NDArray[np.int16]:
+    """[frames] index into CLASSES of what sounds at the middle of each frame. The sounds of one
+    label share its time evenly."""
+    out = np.zeros(frames, np.int16)
+    for phone in phones:
+        sounds = () if phone.label == BREATH else read_ipa(phone.label)
+        edges = np.linspace(phone.start, phone.end, len(sounds) + 1) * FRAME_RATE - 0.5
+        for sound, start, end in zip(sounds, edges, edges[1:], strict=False):
+            out[max(0, int(np.ceil(start))) : max(0, int(np.ceil(end)))] = _CLASS[sound]
+    return out
 
 
 def is_vowel(label: str) -> bool:

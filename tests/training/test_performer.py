@@ -13,7 +13,7 @@ from engine.timeline import FEATURE_RATE, FRAME_RATE
 from engine.training.performer import STYLES, Performance, perform
 from engine.training.swaying import LIMIT
 from engine.training.truth import BREATH, Note, Phone, Phrase, Truth
-from engine.training.visemes import TABLE, VOWELS, is_vowel, nucleus, read_ipa
+from engine.training.visemes import CLASSES, TABLE, VOWELS, is_vowel, nucleus, read_ipa, sounding
 
 POP = [style.name for style in STYLES].index("pop")
 LYRICS = (
@@ -371,3 +371,11 @@ def test_ipa_is_read() -> None:
     assert is_vowel("ɹ̩ə")
     assert not is_vowel("ŋ")
     assert set(TABLE) >= VOWELS
+
+
+def test_what_sounds_at_each_frame() -> None:
+    phones = (Phone("m", 0.10, 0.20), Phone("aɪ", 0.20, 0.40), Phone(BREATH, 0.5, 0.9))
+    heard = [CLASSES[index] for index in sounding(phones, 30)]
+    assert heard == [""] * 3 + ["m"] * 3 + ["a"] * 3 + ["ɪ"] * 3 + [""] * 18
+    assert len(sounding((Phone("a", 0.0, 9.0),), 30)) == 30
+    assert (sounding((Phone("a", 0.0, 9.0),), 30) > 0).all()

@@ -31,6 +31,7 @@ from engine.training.separator import (
     separation_loss,
 )
 from engine.training.ship import ship
+from engine.training.visemes import CLASSES
 
 RATE = 16_000
 
@@ -71,6 +72,7 @@ def lessons(tmp_path_factory: pytest.TempPathFactory) -> Path:
             mixed=features.mean(2).astype(np.float16),
             silent=np.array([False, True]),
             styles=np.array([seed]),
+            phones=np.where(jaw > 0.5, CLASSES.index("a"), 0).astype(np.int16),
             **takes,
         )
     return folder
@@ -209,6 +211,41 @@ def test_musicface_learns(lessons: Path) -> None:
     batch = task.material.batch(np.random.default_rng(0), 0)
     losses = [float(task.step(batch, step, 0.0)["expression"].detach()) for step in range(20)]
     assert losses[-1] < 0.6 * losses[0]
+
+
+def test_what_is_still_learns_nothing(lessons: Path) -> None:
+    config = MusicFaceTraining(lessons=str(lessons), batch=4, frames=32, net=SMALL)
+    task = MusicFaceTask(replace(config, still="backing_encoder"))
+    batch = task.material.batch(np.random.default_rng(0), 0)
+    encoders = (task.model.voice_encoder, task.model.backing_encoder)
+    before = [encoder.enter.weight.clone() for encoder in encoders]
+    task.step(batch, 0, 0.0)
+    voice, backing = (
+        torch.equal(weight, encoder.enter.weight)
+        for weight, encoder in zip(before, encoders, strict=True)
+    )
+    assert backing
+    assert not voice
+    with pytest.raises(ValueError, match="backing_encoder"):
+        MusicFaceTask(replace(config, still="ears"))
+
+
+def test_the_encoder_learns_what_is_sung(lessons: Path) -> None:
+    """Also on a face that is not the truth's: the reader's gradients reach the encoder."""
+    config = MusicFaceTraining(lessons=str(lessons), batch=4, frames=64, rate=4e-3, net=SMALL)
+    task = MusicFaceTask(config)
+    batch = task.material.batch(np.random.default_rng(1), 0)
+    assert (batch.phones > 0).any()
+    first = task.model.voice_encoder.enter.weight.clone()
+    losses = [float(task.step(batch, step, 0.0)["phones"].detach()) for step in range(20)]
+    assert losses[-1] < 0.8 * losses[0]
+    assert not torch.equal(first, task.model.voice_encoder.enter.weight)
+    _, _, spoken = task.act(task.model, batch)
+    with torch.no_grad():
+        task.reader.tell.weight.zero_()
+        task.reader.tell.bias.zero_()[CLASSES.index("a")] = 1  # says nothing else: all that is sung
+    assert task.reader(spoken, batch.phones)[1] == 1
+    assert task.reader(spoken, torch.full_like(batch.phones, -1)) == (0, 0)
 
 
 @pytest.mark.parametrize(
