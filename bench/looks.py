@@ -1,6 +1,7 @@
 """Contact sheet of an avatar: what it looks like at the poses and mouths that matter.
 
 python -m bench.looks --avatar lumi --out docs/looks
+python -m bench.looks --avatar elias --shapes --framing face --out /tmp   each of the 52 alone
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.avatar import AvatarConfig, RendererConfig, open_renderer
-from engine.motion.blendshapes import INDEX
+from engine.motion.blendshapes import ARKIT, INDEX
 from engine.motion.secondary import Secondary
 from engine.rendering.identity import load_identity
 from engine.signals import Motion
@@ -69,6 +70,7 @@ LOOKS = {
     "extreme": Look(BELT, -30, 14, 14, (-0.3, 0.2)),
     "extreme 2": Look(CROON, 28, -14, -12, (0.2, -0.2)),
 }
+SHAPES = {name: Look({name: 1.0}) for name in ARKIT}
 
 
 def shapes(named: dict[str, float]) -> NDArray[np.float32]:
@@ -100,13 +102,13 @@ def settled(look: Look) -> Motion:
     )
 
 
-def sheet(avatar: str, config: RendererConfig, columns: int, only: str = "") -> NDArray[np.uint8]:
-    """Labelled grid of all looks, RGB."""
+def sheet(
+    avatar: str, config: RendererConfig, columns: int, looks: dict[str, Look]
+) -> NDArray[np.uint8]:
+    """Labelled grid of looks, RGB."""
     renderer = open_renderer(AvatarConfig(avatar=avatar, renderer=config))
     tiles = []
-    for name, look in LOOKS.items():
-        if only and name not in only.split(","):
-            continue
+    for name, look in looks.items():
         tile = np.ascontiguousarray(renderer.draw(settled(look)).rgba[..., :3])
         for ink, width in (((20, 12, 40), 3), ((255, 255, 255), 1)):
             place = (8, config.height - 10)
@@ -118,10 +120,10 @@ def sheet(avatar: str, config: RendererConfig, columns: int, only: str = "") -> 
     return np.vstack(rows)
 
 
-def save(picture: NDArray[np.uint8], folder: Path, avatar: str) -> Path:
+def save(picture: NDArray[np.uint8], folder: Path, avatar: str, of: str = "") -> Path:
     """Write a sheet: a drawing's few colours as PNG, a head's many as JPEG."""
     folder.mkdir(parents=True, exist_ok=True)
-    name, image = Path(avatar).name, Image.fromarray(picture)
+    name, image = Path(avatar).name + of, Image.fromarray(picture)
     if load_identity(avatar).renderers[0] != "puppet":
         path = folder / f"{name}.jpg"
         image.save(path, quality=86, optimize=True)
@@ -140,6 +142,7 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=6)
     parser.add_argument("--background", default="scene")
     parser.add_argument("--framing", default="bust", choices=("bust", "face"))
+    parser.add_argument("--shapes", action="store_true", help="each of the 52 shapes alone")
     parser.add_argument("--only", default="", help="names of looks, comma-separated")
     options = parser.parse_args()
     config = RendererConfig(
@@ -148,8 +151,11 @@ def main() -> None:
         framing=options.framing,
         background=options.background,
     )
-    picture = sheet(options.avatar, config, options.columns, options.only)
-    path = save(picture, options.out, options.avatar)
+    looks = SHAPES if options.shapes else LOOKS
+    if options.only:
+        looks = {name: looks[name] for name in options.only.split(",")}
+    picture = sheet(options.avatar, config, options.columns, looks)
+    path = save(picture, options.out, options.avatar, "-shapes" * options.shapes)
     print(f"{path}: {picture.shape[1]}x{picture.shape[0]}, {path.stat().st_size // 1024} KB")
 
 
