@@ -24,11 +24,11 @@ from engine.avatar import Avatar, AvatarConfig
 from engine.metrics import beats, eyes, head, mouth, phones
 from engine.metrics.separation import area_under_curve
 from engine.motion.blendshapes import JAW_OPEN
+from engine.motion.visemes import TABLE, VOWELS, nucleus, read_ipa
 from engine.signals import F32, Motion, Sound
 from engine.timeline import FEATURE_RATE, FRAME, FRAME_RATE, MAX_LOOKAHEAD, SAMPLE_RATE, frames_in
 from engine.training.performer import Performance, perform
 from engine.training.truth import Truth, load_truth
-from engine.training.visemes import TABLE, VOWELS, nucleus, read_ipa
 
 HEADER = """# How well the shipped networks sing
 

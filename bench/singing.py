@@ -13,7 +13,8 @@ from bench import quality
 from bench.figures import Part, Plan, Table
 from bench.sound import HELD_OUT
 from engine.avatar import Avatar, AvatarConfig, Unseen
-from engine.training.truth import Note, Phone, Phrase, load_truth, save_truth
+from engine.motion.visemes import Phone
+from engine.training.truth import Note, Phrase, load_truth, save_truth
 
 AFTER_S = 0.5  # s that a song's beginning holds after its first line
 Timed = TypeVar("Timed", Phone, Note, Phrase)

@@ -14,10 +14,10 @@ import soundfile
 import soxr
 
 from bench.sound import HELD_OUT
+from engine.motion.visemes import TABLE, is_vowel, nucleus
 from engine.signals import F32
 from engine.timeline import FEATURE_RATE, FRAME_RATE, SAMPLE_RATE
 from engine.training.truth import load_truth
-from engine.training.visemes import TABLE, is_vowel, nucleus
 
 LEAD_S = 1.0  # s of silence before the first syllable, in which everything settles
 HELD_S = 0.22  # s that a syllable lasts at most …

@@ -22,16 +22,17 @@ from engine.hearing.bands import BandViews
 from engine.hearing.resample import DELAY
 from engine.hearing.separator_net import SeparatorNet
 from engine.motion.blendshapes import ARKIT
+from engine.motion.mouthing import STYLES
+from engine.motion.visemes import sounding
 from engine.signals import F32
 from engine.timeline import FEATURE_HOP, FEATURE_RATE
 from engine.training.examples import band_power, mel_energy, spectra, stem_features
 from engine.training.mixing import Library, loudness, make_backing, reshape_sound
-from engine.training.performer import STYLES, Performance, perform
+from engine.training.performer import Performance, perform
 from engine.training.readers.clip import BadCorpus, Clip
 from engine.training.readers.singing_face import SingingFace
 from engine.training.readers.singing_head import SingingHead
 from engine.training.truth import Truth, load_truth
-from engine.training.visemes import sounding
 from kernels.graphs.opening import load_module
 
 STRETCH = 200  # hops

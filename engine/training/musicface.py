@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from engine.metrics.mouth import MOUTH
 from engine.motion.blendshapes import ARKIT
 from engine.motion.musicface_net import Acted, Discriminator, MusicFace, MusicFaceConfig
+from engine.motion.visemes import CLASSES
 from engine.timeline import FRAME, HOP, MAX_LOOKAHEAD
 from engine.training.examples import frame_windows
 from engine.training.loop import (
@@ -29,7 +30,6 @@ from engine.training.loop import (
     require_unseen,
     run,
 )
-from engine.training.visemes import CLASSES
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-BREATH = "<breath>"
-
-
-@dataclass(frozen=True, slots=True)
-class Phone:
-    """label: IPA (`a`, `iː`, `tʃ`, …) or BREATH; start, end in seconds."""
-
-    label: str
-    start: float
-    end: float
+from engine.motion.visemes import Phone
 
 
 @dataclass(frozen=True, slots=True)

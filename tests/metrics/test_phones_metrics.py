@@ -15,7 +15,7 @@ from engine.metrics.phones import (
     probe_accuracy,
 )
 from engine.motion.blendshapes import INDEX
-from engine.training.truth import Phone
+from engine.motion.visemes import Phone
 
 
 def made_up(noise: float, songs: int = 10, each: int = 30, seed: int = 0) -> Examples:

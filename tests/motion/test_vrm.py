@@ -10,10 +10,10 @@ from hypothesis.extra.numpy import arrays
 
 from engine.motion import vrm
 from engine.motion.blendshapes import ARKIT, INDEX, LOOK_RANGE
+from engine.motion.mouthing import STYLES, Face, act_mouth
+from engine.motion.visemes import TABLE, Articulation
 from engine.rendering.puppet.rig import rotation
 from engine.signals import Motion
-from engine.training.performer import STYLES, Face, act_mouth
-from engine.training.visemes import TABLE, Articulation
 
 SHAPES = arrays(np.float32, len(ARKIT), elements=st.floats(0, 1, width=32))
 ANGLES = st.floats(-0.8, 0.8)

@@ -8,12 +8,23 @@ import numpy as np
 import pytest
 
 from engine.motion.blendshapes import EYE_BLINK_LEFT, EYE_BLINK_RIGHT, INDEX
+from engine.motion.mouthing import STYLES
+from engine.motion.visemes import (
+    BREATH,
+    CLASSES,
+    TABLE,
+    VOWELS,
+    Phone,
+    is_vowel,
+    nucleus,
+    read_ipa,
+    sounding,
+)
 from engine.signals import F32
 from engine.timeline import FEATURE_RATE, FRAME_RATE
-from engine.training.performer import STYLES, Performance, perform
+from engine.training.performer import Performance, perform
 from engine.training.swaying import LIMIT
-from engine.training.truth import BREATH, Note, Phone, Phrase, Truth
-from engine.training.visemes import CLASSES, TABLE, VOWELS, is_vowel, nucleus, read_ipa, sounding
+from engine.training.truth import Note, Phrase, Truth
 
 POP = [style.name for style in STYLES].index("pop")
 LYRICS = (

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.training.truth import BREATH, load_truth
+from engine.motion.visemes import BREATH
+from engine.training.truth import load_truth
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = ("mido", "pyworld", "soundfile", "soxr")

@@ -17,6 +17,7 @@ from bench import ablation
 from engine.config import read
 from engine.hearing.separator_net import SeparatorConfig
 from engine.motion.musicface_net import SMALL, Discriminator, MusicFace, MusicFaceConfig
+from engine.motion.visemes import CLASSES
 from engine.timeline import FRAME, HOP
 from engine.training import checkpoint
 from engine.training.examples import frame_windows
@@ -31,7 +32,6 @@ from engine.training.separator import (
     separation_loss,
 )
 from engine.training.ship import ship
-from engine.training.visemes import CLASSES
 
 RATE = 16_000
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.training.truth import BREATH, Note, Phone
+from engine.motion.visemes import BREATH, Phone
+from engine.training.truth import Note
 
 VOICES = Path("/usr/share/festival/voices")
 MISSING = [
@@ -28,6 +29,7 @@ if MISSING:
 import pyworld  # noqa: E402
 from scipy import signal as dsp  # noqa: E402
 
+from engine.motion.visemes import read_ipa  # noqa: E402
 from engine.training.songs import lyrics, voices  # noqa: E402
 from engine.training.songs.backing import Section  # noqa: E402
 from engine.training.songs.harmony import MAJOR, Harmony, compose  # noqa: E402
@@ -44,7 +46,6 @@ from engine.training.songs.singing import (  # noqa: E402
 )
 from engine.training.songs.vocals import Vocals, choose_cast, sing_song, speak_song  # noqa: E402
 from engine.training.songs.voices import SILENCE, Speaker, Voice  # noqa: E402
-from engine.training.visemes import read_ipa  # noqa: E402
 
 SINGER = Singer(
     warp=1.0,

@@ -14,6 +14,7 @@ import soundfile
 import soxr
 from scipy.signal import butter, sosfilt
 
+from engine.motion.visemes import BREATH, Phone
 from engine.training.songs.backing import Part, Section, bass, comp, drum_bar, render
 from engine.training.songs.harmony import MAJOR, Harmony
 from engine.training.songs.production import level, room
@@ -21,7 +22,7 @@ from engine.training.songs.singing import FRAME, Singer, Syllables, breathe, sin
 from engine.training.songs.song import Song, finish, tell
 from engine.training.songs.vocals import Vocals
 from engine.training.songs.voices import F64, Speaker, Voice
-from engine.training.truth import BREATH, Note, Phone, Phrase, save_truth
+from engine.training.truth import Note, Phrase, save_truth
 
 Rng = np.random.Generator
 

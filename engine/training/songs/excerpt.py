@@ -15,11 +15,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from engine.motion.visemes import Phone
 from engine.training.songs import voices
 from engine.training.songs.corpus import RATE, write_flac
 from engine.training.songs.singing import FRAME
 from engine.training.songs.song import Song, make_song
-from engine.training.truth import Note, Phone, Phrase, save_truth
+from engine.training.truth import Note, Phrase, save_truth
 
 Timed = TypeVar("Timed", Phone, Note, Phrase)
 

@@ -16,8 +16,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, sosfilt
 
+from engine.motion.visemes import Phone
 from engine.training.songs.voices import F64, SILENCE, MissingEngineError, Speech
-from engine.training.truth import Note, Phone
+from engine.training.truth import Note
 
 Rng = np.random.Generator
 

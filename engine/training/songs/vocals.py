@@ -11,6 +11,7 @@ import numpy as np
 import soxr
 from scipy.signal import butter, sosfilt
 
+from engine.motion.visemes import BREATH, Phone
 from engine.training.songs import production as desk
 from engine.training.songs import voices
 from engine.training.songs.backing import Section
@@ -27,7 +28,7 @@ from engine.training.songs.singing import (
     syllabify,
 )
 from engine.training.songs.voices import F64, SILENCE, Speaker, Speech, Voice
-from engine.training.truth import BREATH, Note, Phone, Phrase
+from engine.training.truth import Note, Phrase
 
 Rng = np.random.Generator
 

@@ -25,7 +25,7 @@ import soxr
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from engine.training.truth import Phone
+from engine.motion.visemes import Phone
 
 F64 = NDArray[np.float64]
 SILENCE = "_"

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.timeline import FRAME_RATE
-from engine.training.truth import BREATH, Phone
 
 F64 = NDArray[np.float64]
 
+BREATH = "<breath>"
 FREE = 0.08  # weight of a sound that leaves a gesture to its neighbours
 REST_GAP = 0.15  # seconds without a sound after which the mouth goes to rest
 GLIDE = 0.11  # seconds, longest time that the weak half of a diphthong takes
@@ -31,6 +31,15 @@ SHUT = 2 / FRAME_RATE  # seconds, shortest time that lips stay together
 JAW_BEFORE, JAW_AFTER = 0.050, 0.075  # seconds that a target reaches before and after its sound
 LIPS_BEFORE, LIPS_AFTER = 0.060, 0.110
 TOUCH_BEFORE, TOUCH_AFTER = 0.060, 0.045
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """label: IPA (`a`, `iː`, `tʃ`, …) or BREATH; start, end in seconds."""
+
+    label: str
+    start: float
+    end: float
 
 
 @dataclass(frozen=True, slots=True)
