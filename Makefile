@@ -15,12 +15,18 @@ RUNS   ?= runs
 # Finds faces in photos: mediapipe, whose pins fight with ours, in an environment of its own.
 MEDIAPIPE ?= mediapipe==0.10.21
 
-.PHONY: live test test-slow check portrait bench songs train clean
+# Draws VRM models in /stage: three.js and three-vrm from npm, as pinned in package-lock.json.
+WEB    := streaming/web
+STAGE  := $(WEB)/node_modules/.package-lock.json
+
+.PHONY: live test test-slow check stage portrait bench songs train clean
 
 live: $(VENV)/live
 	$(PY) run_live.py $(ARGS)
 
+# Without npm or a network the tests that draw VRM models are skipped, and say so.
 test: $(VENV)/dev
+	-@$(MAKE) --no-print-directory stage
 	$(PY) -m pytest $(ARGS)
 
 test-slow: $(VENV)/dev
@@ -61,10 +67,17 @@ $(VENV)/dev: pyproject.toml | $(VENV)/bin/python
 	$(PIP) $(INDEX) --editable '.[dev]'
 	@touch $@ $(VENV)/live
 
+stage: $(STAGE)
+
+$(STAGE): $(WEB)/package-lock.json
+	@command -v npm >/dev/null || { echo "make stage needs npm: install Node.js (nodejs.org)"; exit 2; }
+	npm ci --ignore-scripts --no-audit --no-fund --prefix $(WEB)
+	@touch $@
+
 portrait: $(VENV)/live
 	$(PYTHON) -m venv $(VENV)/portrait
 	$(VENV)/portrait/bin/pip install --quiet --disable-pip-version-check '$(MEDIAPIPE)'
 	$(PY) -m engine.rendering.portrait.finding
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(WEB)/node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -7,8 +7,10 @@ import asyncio
 import json
 import logging
 import time
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +33,19 @@ TYPES = {
 SMALL = 65536  # bytes: the most that a JSON body may have
 MOST_WRONG = 20  # tokens a minute from one address that are not ours
 BODY_S = 10.0  # s that a JSON body may take to come
+
+
+def _import_map() -> str:
+    """The hash of the one script that stands in a page: browsers read no import map from a file."""
+    page = (WEB / "stage.html").read_text(encoding="utf-8")
+    text = page.partition('<script type="importmap">')[2].partition("</script>")[0]
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+
 SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; "
+    "Content-Security-Policy": f"default-src 'none'; script-src 'self' {_import_map()}; "
+    "style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
+    "connect-src 'self' blob:; "  # blob: textures that a model brings along
     "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

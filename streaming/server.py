@@ -5,6 +5,7 @@
     GET  /avatars/NAME.png    portraits        DELETE /sessions/ID    the end
     POST /login               token → pass     POST   /songs          a file → {song, seconds}
     GET  /motion              WebSocket: PCM in, motion out (`motionsocket.py`)
+    GET  /models/NAME  /vendor/…  a user's VRM models, what draws them in a page (`models.py`)
     GET  /control  /direction a page that directs all shows, and what it asks for: PATCH /direction
     GET  /healthz /readyz /metrics
 
@@ -43,6 +44,8 @@ from streaming.control import REQUESTS, STYLES, direction_of
 from streaming.gate import Gate, Rate
 from streaming.line import ShowConfig
 from streaming.meters import ShowCollector
+from streaming.models import Models, check_libraries, serve_libraries
+from streaming.motionlane import NAMES
 from streaming.motionsocket import Motions
 from streaming.ports import Source, UserError
 from streaming.schemes import open_source
@@ -116,6 +119,7 @@ class Server:
         self.gate = Gate(token, time.time, config.web.origins)
         self.songs = Songs(config.web.upload_mb)
         self.sessions = Sessions(config, open_song=self._open_song, wings=wings)
+        self.models = Models(config.web.models)
         self.motions = Motions(config, busy=lambda: len(self.sessions) > 0)
         self.opened = asyncio.Event()
         self.denied = 0
@@ -126,7 +130,7 @@ class Server:
         self._rates = {
             "offer": Rate(config.web.offers_per_minute, 60, clock), "login": Rate(10, 60, clock),
             "song": Rate(20, 60, clock), "motion": Rate(30, 60, clock),
-            "direction": Rate(REQUESTS, 60, clock),
+            "model": Rate(60, 60, clock), "direction": Rate(REQUESTS, 60, clock),
         }  # fmt: skip
         self._metrics = CollectorRegistry()
         self._metrics.register(ShowCollector(self.sessions, lambda: self.denied))
@@ -136,6 +140,7 @@ class Server:
         guard = guarded(self.gate, self._denied)
         app = web.Application(middlewares=[guard], client_max_size=SMALL)
         serve_pages(app)
+        serve_libraries(app)
         routes = app.router
         routes.add_get("/config", self._config)
         routes.add_get("/avatars/{name}.png", self._portrait)
@@ -148,6 +153,7 @@ class Server:
         routes.add_patch("/direction", self._direct)
         routes.add_post("/songs", self._song)
         routes.add_get("/motion", self._motion)
+        routes.add_get("/models/{name}", self._model)
         routes.add_get("/healthz", self._healthz)
         routes.add_get("/readyz", self._readyz)
         routes.add_get("/metrics", self._show_metrics)
@@ -207,6 +213,7 @@ class Server:
                 "uploadMb": self.config.web.upload_mb,
                 "capacity": self.sessions.capacity,
                 "sessions": len(self.sessions),
+                "motion": NAMES,
             }
         )
 
@@ -328,6 +335,14 @@ class Server:
             self.gate.check_ticket(request.query.get("ticket", ""))
         await self._ready()
         return await self.motions.answer(request)
+
+    async def _model(self, request: web.Request) -> web.StreamResponse:
+        """A model as it is, for a page that draws it."""
+        self._let_in(request, "model")
+        check_libraries()
+        loop = asyncio.get_running_loop()
+        path = await loop.run_in_executor(None, self.models.find, request.match_info["name"])
+        return web.FileResponse(path, headers={"Content-Type": "model/gltf-binary"})
 
 
 def _wish(body: dict[str, Any]) -> Wish:

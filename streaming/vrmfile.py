@@ -6,7 +6,9 @@ A VRM is a binary glTF whose JSON has the extension `VRM` (version 0) or `VRMC_v
 from __future__ import annotations
 
 import json
+import os
 import struct
+from pathlib import Path
 from typing import Any
 
 from streaming.ports import UserError
@@ -24,7 +26,15 @@ def rest_places(path: str) -> dict[str, Place]:
 
     Raises UserError for a file that is missing or is no VRM.
     """
-    model = _read(path)
+    return _places(_read(path, path), path)
+
+
+def check_vrm(path: Path) -> None:
+    """Raise UserError, which names the file but not its folder, unless it is a VRM, and whole."""
+    _places(_read(str(path), path.name), path.name)
+
+
+def _places(model: dict[str, Any], name: str) -> dict[str, Place]:
     extensions: Any = model.get("extensions")
     try:
         nodes = model["nodes"]
@@ -35,25 +45,28 @@ def rest_places(path: str) -> dict[str, Place]:
         bones = extensions["VRM"]["humanoid"]["humanBones"]
         return {_unity(b["bone"]): _flipped(nodes[b["node"]], z=-1) for b in bones}
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        raise UserError(f"{path} is not a VRM model (a glTF without VRM's bones)") from None
+        raise UserError(f"{name} is not a VRM model (a glTF without VRM's bones)") from None
 
 
-def _read(path: str) -> dict[str, Any]:
+def _read(path: str, name: str) -> dict[str, Any]:
+    """The JSON of a file; `name` is what a refusal calls it."""
     try:
         with open(path, "rb") as file:
             header = file.read(_HEADER.size)
             if len(header) < _HEADER.size or header[:4] != b"glTF":
-                raise UserError(f"{path} is not a VRM model (expected a binary glTF file)")
-            _, version, _, size, kind = _HEADER.unpack(header)
+                raise UserError(f"{name} is not a VRM model (expected a binary glTF file)")
+            _, version, length, size, kind = _HEADER.unpack(header)
             if version != 2 or kind != _JSON or size > MOST:
-                raise UserError(f"{path} is not a VRM model (expected glTF version 2)")
+                raise UserError(f"{name} is not a VRM model (expected glTF version 2)")
+            if length > os.fstat(file.fileno()).st_size:
+                raise UserError(f"{name} is cut short; copy it again")
             model = json.loads(file.read(size))
     except OSError as error:
-        raise UserError(f"cannot read the model {path}: {error.strerror}") from None
+        raise UserError(f"cannot read the model {name}: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise UserError(f"{path} is not a VRM model (its description is damaged)") from None
+        raise UserError(f"{name} is not a VRM model (its description is damaged)") from None
     if not isinstance(model, dict):
-        raise UserError(f"{path} is not a VRM model (its description is damaged)")
+        raise UserError(f"{name} is not a VRM model (its description is damaged)")
     return model
 
 

@@ -22,6 +22,7 @@ class WebConfig:
     show may still take when the server is asked to stop. upload_mb: the largest song that is taken.
     offers_per_minute: shows and changes that one address may ask for. origins: other sites whose
     pages may use the server (CORS), `https://host[:port]` each.
+    models: the folder of VRM models for `/stage?model=NAME`; empty: `models` in the user's own.
     ice_servers: as in a browser, `{urls, username, credential}` each. udp_ports: `FROM-TO`, or
     `any`.
     """
@@ -40,6 +41,7 @@ class WebConfig:
     origins: list = field(default_factory=list, hash=False)
     ice_servers: list = field(default_factory=list, hash=False)
     udp_ports: str = "any"
+    models: str = ""
 
     def __post_init__(self) -> None:
         if not 50 <= self.kbps_least <= self.kbps <= self.kbps_most:

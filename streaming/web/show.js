@@ -12,7 +12,16 @@ export class Api {
   /** Requests to the server that this page came from; `pass` comes from logging in. */
   constructor() { this.pass = sessionStorage.getItem("pass"); }
 
-  async ask(method, path, body, type = "application/json", keepalive = false) {
+  async ask(...request) {
+    const response = await this.answer(...request);
+    return response.status === 204 ? {} : response.json().catch(() => ({}));
+  }
+
+  /** A file, as an ArrayBuffer. */
+  async file(path) { return (await this.answer("GET", path)).arrayBuffer(); }
+
+  /** The response, if it is a good one. */
+  async answer(method, path, body, type = "application/json", keepalive = false) {
     const headers = this.pass ? { Authorization: `Bearer ${this.pass}` } : {};
     if (body !== undefined) headers["Content-Type"] = type;
     const sent = body === undefined || body instanceof Blob ? body : JSON.stringify(body);
@@ -22,9 +31,8 @@ export class Api {
     } catch {
       throw new Error("The server does not answer. Is Cantar still running?");
     }
-    if (response.status === 204) return {};
+    if (response.ok) return response;
     const answer = await response.json().catch(() => ({}));
-    if (response.ok) return answer;
     if (response.status === 401) throw new NeedsToken(answer.error);
     throw new Error(sentence(answer.error || `the server answered ${response.status}`));
   }
@@ -106,7 +114,7 @@ export class Karaoke {
 
 export class Show extends EventTarget {
   /**
-   * Events: `playing` (a MediaStream is in `stream`), `levels`, `measures`, `waiting` (the
+   * Events: `playing` (a MediaStream is in `stream`), `motion` (of a wish for it), `levels`, `measures`, `waiting` (the
    * connection broke and is being renewed), `over` (detail.failure says why, if anything was wrong).
    */
   constructor(api, wish, { sound = null, iceServers = [] } = {}) {
@@ -126,7 +134,10 @@ export class Show extends EventTarget {
     const pc = this.pc = new RTCPeerConnection({ iceServers: this.iceServers, bundlePolicy: "max-bundle" });
     if (this.sound) pc.addTrack(this.sound.getAudioTracks()[0], this.sound);
     else pc.addTransceiver("audio", { direction: "recvonly" });
-    pc.addTransceiver("video", { direction: "recvonly" });
+    if (this.wish.motion) {
+      const lane = pc.createDataChannel("motion", { ordered: false, maxRetransmits: 0 });
+      lane.onmessage = (event) => this.emit("motion", JSON.parse(event.data));
+    } else pc.addTransceiver("video", { direction: "recvonly" });
     this.channel = pc.createDataChannel("show", { ordered: true });
     this.channel.onmessage = (event) => this.told(JSON.parse(event.data));
     this.channel.onopen = () => this.settings && this.tell(this.settings);
@@ -144,7 +155,7 @@ export class Show extends EventTarget {
 
   gotTrack({ receiver, streams, track }) {
     if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
-    if (track.kind !== "video") return;
+    if (track.kind !== (this.wish.motion ? "audio" : "video")) return;
     this.stream = streams[0];
     this.emit("playing");
   }

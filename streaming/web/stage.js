@@ -1,5 +1,6 @@
 // The avatar alone, transparent: colour (premultiplied) left and matte right in one video, put
-// together by WebGL. Choices stand after the #: input=demo|microphone, avatar, style, framing, token.
+// together by WebGL; or, with ?model=my.vrm, a model of the user's own, drawn here by vrm.js.
+// Choices stand after the #: input=demo|microphone, avatar, style, framing, token.
 import { Api, Show, openMicrophone } from "/show.js";
 
 const canvas = document.getElementById("canvas"), video = document.getElementById("video"), note = document.getElementById("note");
@@ -40,17 +41,49 @@ function painter() {
   };
 }
 
+/** Pictures of the show, put together as they come. */
+function showPictures(show) {
+  const paint = painter();
+  const next = () => { paint(); video.requestVideoFrameCallback(next); };
+  show.addEventListener("playing", () => video.requestVideoFrameCallback(next));
+}
+
+/** A model that does as the show says, when its sound is heard. */
+async function showModel(api, name, framing, names) {
+  const file = await api.file(`/models/${encodeURIComponent(name)}`);
+  const { openModel } = await import("/vrm.js");
+  const model = await openModel(canvas, file, names, framing).catch((error) => { throw new Error(`${name} cannot be shown: ${error.message}.`); });
+  return (show) => {
+    let wait = 0; // ms that sound waits here before it is heard
+    let last = -1; // frame
+    const wear = (motion) => { if (motion.frame > last) { last = motion.frame; model.wear(motion); } };
+    setInterval(async () => { wait = video.muted ? 0 : await soundDelay(show).catch(() => null) ?? wait; }, 1000);
+    show.addEventListener("motion", ({ detail }) => setTimeout(wear, wait, detail));
+  };
+}
+
+/** Milliseconds that this browser keeps the show's sound back, against a network's unsteadiness. */
+async function soundDelay(show) {
+  const stats = [...(await show.pc.getStats()).values()];
+  const sound = stats.find(({ type, kind }) => type === "inbound-rtp" && kind === "audio");
+  if (!sound?.jitterBufferEmittedCount) return null;
+  const { delay, count } = show.kept ?? { delay: 0, count: 0 };
+  show.kept = { delay: sound.jitterBufferDelay, count: sound.jitterBufferEmittedCount };
+  return 1000 * (show.kept.delay - delay) / Math.max(1, show.kept.count - count);
+}
+
 async function begin() {
   const chosen = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  const model = new URLSearchParams(location.search).get("model");
   const api = new Api(), input = chosen.input ?? "microphone";
   if (chosen.token) await api.login(chosen.token);
-  const { iceServers } = await api.ask("GET", "/config");
+  const { iceServers, motion } = await api.ask("GET", "/config");
+  const present = model ? await showModel(api, model, chosen.framing, motion) : showPictures;
   const sound = input === "microphone" ? await openMicrophone() : null;
-  const wish = { input, matte: true, ...(chosen.avatar ? { avatar: chosen.avatar } : {}), ...(chosen.framing ? { framing: chosen.framing } : {}), ...(chosen.style ? { style: Number(chosen.style) } : {}) };
-  const paint = painter();
-  const show = new Show(api, wish, { sound, iceServers });
-  const next = () => { paint(); video.requestVideoFrameCallback(next); };
-  show.addEventListener("playing", () => { video.srcObject = show.stream; video.muted = input === "microphone"; video.play().catch(() => { video.muted = true; video.play(); }); video.requestVideoFrameCallback(next); });
+  const look = model ? { motion: true } : { matte: true, ...(chosen.avatar ? { avatar: chosen.avatar } : {}), ...(chosen.framing ? { framing: chosen.framing } : {}) };
+  const show = new Show(api, { input, ...look, ...(chosen.style ? { style: Number(chosen.style) } : {}) }, { sound, iceServers });
+  show.addEventListener("playing", () => { video.srcObject = show.stream; video.muted = input === "microphone"; video.play().catch(() => { video.muted = true; video.play(); }); });
+  present(show);
   show.addEventListener("over", ({ detail }) => { note.textContent = detail.failure ?? ""; if (input === "microphone") setTimeout(() => location.reload(), 5000); });
   window.addEventListener("pagehide", () => show.abandon());
   await show.start();
