@@ -68,6 +68,7 @@ def examine(config: ShowConfig) -> Iterator[Check]:
         "other programs": check_programs,
         "TURN": lambda: check_turn(config.web.ice_servers),
         "browser": check_browser,
+        "VRM stage": lambda: check_stage(config.web.models),
         "disk": check_disk,
         "speed": lambda: check_speed(config),
     }
@@ -334,6 +335,20 @@ def check_browser(which: Callable[[str], str | None] = shutil.which) -> Check:
         fix = "install Chromium, Chrome, Edge or Firefox to use the page"
         return Check("browser", "warn", "none found", fix)
     return Check("browser", "ok", found)
+
+
+def check_stage(folder: str = "") -> Check:
+    """Whether models of the user's own can be drawn on the stage, and which there are."""
+    from streaming.models import FETCH, Models, libraries_there
+
+    models = Models(folder)
+    count = len(models.names())
+    found = f"{count} VRM model{'' if count == 1 else 's'} in {models.folder}"
+    if libraries_there():
+        return Check("VRM stage", "ok", found)
+    if count == 0:
+        return Check("VRM stage", "ok", f"not set up, and {found}; to have one: make stage")
+    return Check("VRM stage", "warn", f"{found}, and nothing to draw with", FETCH)
 
 
 def check_disk(folder: Path | None = None) -> Check:

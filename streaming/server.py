@@ -44,7 +44,7 @@ from streaming.control import REQUESTS, STYLES, direction_of
 from streaming.gate import Gate, Rate
 from streaming.line import ShowConfig
 from streaming.meters import ShowCollector
-from streaming.models import Models, check_libraries, serve_libraries
+from streaming.models import FETCH, Models, check_libraries, libraries_there, serve_libraries
 from streaming.motionlane import NAMES
 from streaming.motionsocket import Motions
 from streaming.ports import Source, UserError
@@ -408,6 +408,8 @@ async def _serve(config: ShowConfig, address: Address, say: Callable[[str], None
         say(f"Cantar sings at {bound.url} (Ctrl-C ends it)")
         if not bound.on_loopback and not bound.cert:
             log.warning("without --tls-cert, browsers elsewhere give no microphone to this page")
+        if server.models.names() and not libraries_there():
+            log.warning("there are VRM models here, and nothing to draw them with: %s", FETCH)
         asked = asyncio.ensure_future(_until_signal(asyncio.get_running_loop()))
         ready = asyncio.ensure_future(server.opened.wait())
         await asyncio.wait({asked, ready}, return_when=asyncio.FIRST_COMPLETED)

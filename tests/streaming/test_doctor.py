@@ -22,7 +22,7 @@ from tests.streaming.test_microphone import HEADSET, USB, World, block
 from tests.streaming.turn_server import turn_server
 
 NAMES = ["microphone", "processing", "virtual camera", "networks", "GPU", "ports",
-         "other programs", "TURN", "browser", "disk", "speed"]  # fmt: skip
+         "other programs", "TURN", "browser", "VRM stage", "disk", "speed"]  # fmt: skip
 
 
 def tone(level: float, n: int = 48_000) -> np.ndarray:
@@ -175,6 +175,22 @@ def test_gpu_and_browser() -> None:
     assert doctor.check_gpu(lambda: "NVIDIA H200, 570").found == "NVIDIA H200, 570"
     assert doctor.check_browser(lambda name: None).status in ("warn", "ok")
     assert doctor.check_browser(lambda name: f"/bin/{name}").found == "/bin/chromium"
+
+
+@pytest.mark.parametrize(
+    ("there", "count", "status"),
+    [(True, 0, "ok"), (True, 2, "ok"), (False, 0, "ok"), (False, 1, "warn")],
+)
+def test_the_stage_of_vrm_models(
+    there: bool, count: int, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming.models.libraries_there", lambda: there)
+    for number in range(count):
+        (tmp_path / f"{number}.vrm").touch()
+    check = doctor.check_stage(str(tmp_path))
+    assert check.status == status
+    assert f"{count} VRM model" in check.found
+    assert ("make stage" in str(check)) == (not there)
 
 
 @pytest.mark.parametrize(("free", "status"), [(10, "fail"), (1 << 30, "warn"), (9 << 30, "ok")])
