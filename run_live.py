@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:  # nothing heavy is imported before it is needed: --help answers at once
+    from engine.motion.lyrics import KnownWords
     from streaming.director import Director
     from streaming.drawing import DrawingProcess
     from streaming.line import ShowConfig
@@ -30,7 +31,7 @@ if TYPE_CHECKING:  # nothing heavy is imported before it is needed: --help answe
     from streaming.schemes import SinkFormat
 
 # What only makes sense at the pace of the clock:
-LIVE_OUTPUTS = ("camera", "preview", "speaker", "vmc", "vts", "ifm")
+LIVE_OUTPUTS = ("camera", "preview", "speaker", "stage", "vmc", "vts", "ifm")
 RENDERERS_BUILT = ("auto", "head", "neural", "neural-lite", "portrait", "puppet")
 TRAINED = ("neural", "neural-lite")  # renderers that need weights of their own
 COMMANDS = ("doctor", "calibrate")
@@ -55,6 +56,7 @@ OPTIONS = (
     Option("--input", "WHAT", "what sings (see below; default: demo)"),
     Option("--voice", "FILE|mic", "the voice alone; needs --backing"),
     Option("--backing", "FILE|loopback", "the accompaniment alone, or what the system plays"),
+    Option("--lyrics", "FILE", "the song's words with their times (enhanced LRC): exact lips"),
     Option("--output", "WHERE", "where it goes (see below); may be repeated", many=True),
     Option("--avatar", "NAME", "who sings: a name (--list-avatars), folder or photo", "avatar"),
     Option(
@@ -295,6 +297,7 @@ SHOW = (
     "input",
     "voice",
     "backing",
+    "lyrics",
     "output",
     "seconds",
     "realtime",
@@ -357,13 +360,14 @@ def _perform(
 ) -> int:
     """Open everything in the order that its kind of source asks for, and run the show."""
     microphone = _is_microphone(args.input) or _is_microphone(args.voice)
+    words = _words(args)
     if microphone:  # it records from the moment it is opened: load everything first
-        avatar = _avatar(config, drawing)
+        avatar = _avatar(config, drawing, words)
         warmth = _warm_up(avatar)
         source = _open_source(args, config)
     else:
         source = _open_source(args, config)
-        avatar, warmth = _closing(source, lambda: _avatar(config, drawing)), None
+        avatar, warmth = _closing(source, lambda: _avatar(config, drawing, words)), None
     sinks = _closing(source, lambda: _open_sinks(specs, _format(args, config, source)))
     if live or microphone:
         control = _address(args.control, "--control") if args.control else None
@@ -439,8 +443,9 @@ def _format(
         source=args.input or (f"{args.voice} + {args.backing}" if args.voice else "demo"),
         transparent=config.renderer.background == "transparent",
         samples=source.length if source is not None and hasattr(source, "realtime") else None,
-        reads=tuple(path for path in (args.input, args.voice, args.backing) if path),
+        reads=tuple(filter(None, (args.input, args.voice, args.backing, args.lyrics))),
         backend=config.backend,
+        models=config.web.models,
     )
 
 
@@ -450,12 +455,25 @@ def _drawing(config: ShowConfig) -> DrawingProcess:
     return DrawingProcess(config)
 
 
-def _avatar(config: ShowConfig, drawing: DrawingProcess) -> Any:
+def _words(args: argparse.Namespace) -> KnownWords | None:
+    """What is sung and when, where the user knows it."""
+    if args.lyrics is None:
+        return None
+    if _is_microphone(args.input) or args.backing == "loopback":
+        raise UsageError("--lyrics needs a song that begins with the show: a file or --backing")
+    from engine.motion.lyrics import KnownWords
+    from streaming.lyrics import known_phones
+
+    phones = known_phones(Path(args.lyrics))
+    return KnownWords(phones) if phones else None
+
+
+def _avatar(config: ShowConfig, drawing: DrawingProcess, words: KnownWords | None) -> Any:
     """Load the avatar; whatever it refuses about its configuration is the user's to mend."""
     from engine.avatar import Avatar
 
     try:
-        avatar = Avatar(config, drawing)
+        avatar = Avatar(config, drawing, words)
         drawing.ready()
         return avatar
     except ValueError as error:

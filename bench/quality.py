@@ -24,11 +24,13 @@ from engine.avatar import Avatar, AvatarConfig
 from engine.metrics import beats, eyes, head, mouth, phones
 from engine.metrics.separation import area_under_curve
 from engine.motion.blendshapes import JAW_OPEN
-from engine.motion.visemes import TABLE, VOWELS, nucleus, read_ipa
+from engine.motion.lyrics import KnownWords
+from engine.motion.visemes import BREATH, TABLE, VOWELS, Phone, nucleus, read_ipa
 from engine.signals import F32, Motion, Sound
 from engine.timeline import FEATURE_RATE, FRAME, FRAME_RATE, MAX_LOOKAHEAD, SAMPLE_RATE, frames_in
 from engine.training.performer import Performance, perform
 from engine.training.truth import Truth, load_truth
+from streaming.lyrics import Word, syllables, timed
 
 HEADER = """# How well the shipped networks sing
 
@@ -42,14 +44,15 @@ Figures = dict[str, float]
 
 
 class Take(NamedTuple):
-    """A made song, how the performer acts it, and what the avatar does as it hears it in four ways:
-    mixed, its stems known, its voice alone, its accompaniment alone."""
+    """A made song, how the performer acts it, and what the avatar does as it hears it: mixed, mixed
+    and with its words known, its stems known, its voice alone, its accompaniment alone."""
 
     name: str
     voice: F32  # [n] at 16 kHz
     truth: Truth
     acted: Performance
     mixed: list[Motion]
+    words: list[Motion]
     stems: list[Motion]
     dry: list[Motion]
     alone: list[Motion]
@@ -95,16 +98,38 @@ def take(avatar: Avatar, path: Path) -> Take:
     """Let the avatar hear one song in every way."""
     stems, truth = stems_of(path), load_truth(path.with_suffix(".json"))
     voice = soundfile.read(path, dtype="float32")[0][:, 0].copy()
+    mixed = motions_of(avatar, stems.sum(0, keepdims=True))
+    known = sung_words(truth)
     return Take(
         path.stem,
         voice,
         truth,
         perform(truth, voice, avatar.config.style, np.random.default_rng(0)),
-        motions_of(avatar, stems.sum(0, keepdims=True)),
+        mixed,
+        [known(motion, avatar.config.style) for motion in mixed],
         motions_of(avatar, stems.sum(0, keepdims=True), stems),
         motions_of(avatar, stems[:1]),
         motions_of(avatar, stems[1:]),
     )
+
+
+def sung_words(truth: Truth) -> KnownWords:
+    """A song's words as a timed lyrics file tells them: when each syllable begins, to 10 ms, and
+    which sounds it has, but not how long each of them lasts."""
+    known: list[Phone] = []
+    for phrase in truth.phrases:
+        sung = [
+            phone
+            for phone in truth.phones
+            if phrase.start <= phone.start < phrase.end and phone.label != BREATH
+        ]
+        labels = [phone.label for phone in sung]
+        if not labels:
+            continue
+        firsts = np.cumsum([0, *(len(group) for group in syllables(labels)[:-1])])
+        starts = tuple(round(sung[first].start, 2) for first in firsts)
+        known += timed(Word("", starts, round(sung[-1].end, 2)), labels)
+    return KnownWords(known)
 
 
 # ---- one song ------------------------------------------------------------------------------------
@@ -140,7 +165,12 @@ def phone_rows(truth: Truth, kinds: set[str], frames: int) -> np.ndarray:
 
 def song_scores(song: Take, vigour: float = 1.0) -> Figures:
     """Every figure for one song, heard mixed, with its stems known, dry and without its voice."""
-    heard = {"mixed": song.mixed, "stems known": song.stems, "dry": song.dry}
+    heard = {
+        "mixed": song.mixed,
+        "words known": song.words,
+        "stems known": song.stems,
+        "dry": song.dry,
+    }
     scores = {"shut on accompaniment": mouth.shut_share(shapes_of(song.alone))}
     for name, motions in heard.items():
         found = _voice_scores(song, shapes_of(motions))
@@ -214,6 +244,7 @@ def probe_scores(songs: Sequence[Take]) -> Figures:
         "acted (what can be told)": [song.acted.blendshapes for song in songs],
         "stems known": [shapes_of(song.stems) for song in songs],
         "mixed": [shapes_of(song.mixed) for song in songs],
+        "mixed, words known": [shapes_of(song.words) for song in songs],
         "loudness alone": [song.levels[:, None].astype(np.float32) for song in songs],
     }
     return {

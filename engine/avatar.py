@@ -19,6 +19,7 @@ from engine.hearing.separator import Separator
 from engine.hearing.windows import FeatureWindows, Windows, WindowState
 from engine.motion.blendshapes import EYE_BLINK_LEFT, EYE_BLINK_RIGHT, look_shapes
 from engine.motion.eyes import BLINKS, Eyes, EyesState
+from engine.motion.lyrics import KnownWords
 from engine.motion.musicface import MusicFace
 from engine.motion.secondary import Secondary, SecondaryState
 from engine.rendering.identity import load_identity
@@ -128,10 +129,16 @@ class AvatarState(NamedTuple):
 class Avatar:
     """Composes hearing, motion and rendering. Holds no state of a show."""
 
-    def __init__(self, config: AvatarConfig, renderer: Renderer | None = None) -> None:
+    def __init__(
+        self,
+        config: AvatarConfig,
+        renderer: Renderer | None = None,
+        words: KnownWords | None = None,
+    ) -> None:
         """Raises what opening weights, identity or renderer raises, each with its reason.
 
         renderer: draws in place of the one that `config` names, which is then not opened.
+        words: of the song, where they are known.
         """
         self.config = config
         self.hearing = Hearing(Separator(shipped("separator.onnx"), config.backend))
@@ -139,6 +146,7 @@ class Avatar:
         self.face = MusicFace(
             shipped("musicface.onnx"), config.style, config.lookahead, config.backend
         )
+        self.words = words
         self.eyes = Eyes(BLINKS[config.blinks], config.seed)
         self.secondary = Secondary()
         self.renderer = open_renderer(config) if renderer is None else renderer
@@ -215,16 +223,15 @@ class Avatar:
             shapes[[EYE_BLINK_LEFT, EYE_BLINK_RIGHT]] = closure[n]
             for index, value in look_shapes(*map(float, gaze[n])).items():
                 shapes[index] = value
-            motions.append(
-                Motion(
-                    frame=first + n,
-                    blendshapes=shapes,
-                    head=head[n],
-                    gaze=gaze[n],
-                    voice=float(windows.activity[n]),
-                    hair=hair[n],
-                    body=body[n],
-                    breath=float(breath[n]),
-                )
+            motion = Motion(
+                frame=first + n,
+                blendshapes=shapes,
+                head=head[n],
+                gaze=gaze[n],
+                voice=float(windows.activity[n]),
+                hair=hair[n],
+                body=body[n],
+                breath=float(breath[n]),
             )
+            motions.append(self.words(motion, self.face.style) if self.words else motion)
         return motions, face, eyes, secondary

@@ -49,7 +49,7 @@ def fake(monkeypatch):
     """The command line with a stand-in for the avatar."""
     avatar = FakeAvatar(size=64)
 
-    def load(config, drawing):
+    def load(config, drawing, words):
         avatar.config = config
         return avatar
 
@@ -284,7 +284,7 @@ def test_every_flag_of_the_design_is_in_the_table():
     flags = (
         "input voice backing output serve token avatar renderer size framing mirror background "
         "lookahead config set seconds seed realtime list-devices list-avatars tls-cert tls-key "
-        "json control consent"
+        "json control consent lyrics"
     )
     assert {option.flag for option in run_live.OPTIONS} == {f"--{f}" for f in flags.split()}
 

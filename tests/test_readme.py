@@ -30,6 +30,7 @@ def folder(tmp_path: Path) -> Path:
     """A place that has the files which the README's examples name."""
     for name in ("song.ogg", "voice.wav", "backing.mp3"):
         shutil.copy(ROOT / "streaming" / "demo" / "demo.ogg", tmp_path / name)
+    (tmp_path / "song.lrc").write_text("[00:00.5] <00:00.5> la <00:00.9>", encoding="utf-8")
     return tmp_path
 
 

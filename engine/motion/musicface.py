@@ -42,6 +42,7 @@ class MusicFace:
         code[..., style] = 1
         code[..., -1] = self._reach
         self.code = code  # whole, since another thread may be acting
+        self.style = style
 
     def initial_state(self, batch: int = 1) -> CompiledState:
         """Head at rest, nothing heard."""
