@@ -9,8 +9,6 @@ The page of `--serve` has the same two requests, for all its shows (`server.py`)
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,6 +19,7 @@ from engine.motion.directing import MOST, OVERLAYS
 from streaming.answers import SMALL, guarded, read_json, serve_pages
 from streaming.director import FADE_S, MOST_TEMPO, SIZES, BadRequest, Director
 from streaming.gate import Gate, Rate
+from streaming.pagethread import PageThread
 from streaming.ports import UserError
 
 STYLES = ("Shy", "Warm", "Pop", "Rock", "Dreamy", "Theatrical")
@@ -36,7 +35,6 @@ KEYS = (
     "reset",
     "seconds",
 )
-STARTS_S = 5.0  # that opening the port may take
 REQUESTS = 1200  # a minute, from one address: a slider that is dragged asks often
 
 
@@ -129,43 +127,23 @@ class ControlPage:
         self._director = director
         self._gate = Gate(token, time.time)
         self._requests = Rate(REQUESTS, 60, time.monotonic)
-        self._place = (host, port)
-        self._started, self._over = threading.Event(), asyncio.Event()
-        self._failure: OSError | None = None
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="cantar control page", daemon=True)
-        self._thread.start()
-        if not self._started.wait(STARTS_S) or self._failure is not None:
-            why = self._failure.strerror if self._failure is not None else "it does not start"
-            raise UserError(f"--control {host}:{port}: {why}; choose another port")
-        name = f"[{host}]" if ":" in host else host
-        self.url = f"http://{name}:{self.port}/control"
+        try:
+            self._pages = PageThread(self._app, host, port)
+        except OSError as error:
+            raise UserError(
+                f"--control {host}:{port}: {error.strerror}; choose another port"
+            ) from None
+        self.port, self.url = self._pages.port, f"{self._pages.url}/control"
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join()
+        self._pages.close()
 
-    def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
-
-    async def _serve(self) -> None:
+    def _app(self) -> web.Application:
         app = web.Application(middlewares=[guarded(self._gate)], client_max_size=SMALL)
         serve_pages(app, {"/": "control.html", "/control": "control.html"})
         app.router.add_get("/direction", self._asked)
         app.router.add_patch("/direction", self._ask)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, *self._place).start()
-            self.port: int = runner.addresses[0][1]
-            self._started.set()
-            await self._over.wait()
-        except OSError as error:
-            self._failure = error
-            self._started.set()
-        finally:
-            await runner.cleanup()
+        return app
 
     async def _asked(self, request: web.Request) -> web.Response:
         self._let_in(request)

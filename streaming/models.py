@@ -7,6 +7,7 @@ folder: no part of it becomes part of a path.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -71,6 +72,14 @@ def check_libraries() -> None:
     """Raise Refused unless a page can draw models."""
     if not libraries_there():
         raise Refused(501, f"nothing is here yet to draw a VRM model with: {FETCH}")
+
+
+async def answer_model(models: Models, request: web.Request) -> web.StreamResponse:
+    """A model as it is, for a page that draws it."""
+    check_libraries()
+    loop = asyncio.get_running_loop()
+    path = await loop.run_in_executor(None, models.find, request.match_info["name"])
+    return web.FileResponse(path, headers={"Content-Type": "model/gltf-binary"})
 
 
 def serve_libraries(app: web.Application) -> None:

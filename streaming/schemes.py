@@ -39,6 +39,7 @@ class SinkFormat:
     lookahead: frames of future sound each motion heard. source: what sings, as the user typed it.
     transparent: the pictures' alpha means something. samples: of the sound in all, at 48 kHz, None
     when not known. reads: files that are being read. backend: for a sink that runs a network.
+    models: a folder of VRM models, for a sink that shows them; empty: the user's own.
     """
 
     width: int
@@ -51,6 +52,7 @@ class SinkFormat:
     samples: int | None = None
     reads: tuple[str, ...] = ()
     backend: str = "auto"
+    models: str = ""
 
 
 Check = Callable[[str, SinkFormat | None], None]
@@ -404,6 +406,8 @@ OUTPUTS: tuple[Scheme[SinkOpener], ...] = (
     Scheme("NAME.wav", "the sound alone", None),
     Scheme("speaker[:NAME]", "the sound, played in time with the pictures",
            _sink("speaker", "Speaker"), _check("speaker", "check_speaker")),
+    Scheme("stage[:PORT]", "motion to a page where your own VRM model wears it, for OBS",
+           _sink("stagepage", "Stage"), _check("stagepage", "check_stage")),
     Scheme("vmc://H:P", "motion to VMC programs: VSeeFace, Warudo …", _sink("vmc", "Vmc"),
            _check("vmc", "check_vmc")),
     Scheme("vts://H:P", "motion to VTube Studio", _sink("vtubestudio", "VTubeStudio"),

@@ -44,7 +44,7 @@ from streaming.control import REQUESTS, STYLES, direction_of
 from streaming.gate import Gate, Rate
 from streaming.line import ShowConfig
 from streaming.meters import ShowCollector
-from streaming.models import FETCH, Models, check_libraries, libraries_there, serve_libraries
+from streaming.models import FETCH, Models, answer_model, libraries_there, serve_libraries
 from streaming.motionlane import NAMES
 from streaming.motionsocket import Motions
 from streaming.ports import Source, UserError
@@ -337,12 +337,8 @@ class Server:
         return await self.motions.answer(request)
 
     async def _model(self, request: web.Request) -> web.StreamResponse:
-        """A model as it is, for a page that draws it."""
         self._let_in(request, "model")
-        check_libraries()
-        loop = asyncio.get_running_loop()
-        path = await loop.run_in_executor(None, self.models.find, request.match_info["name"])
-        return web.FileResponse(path, headers={"Content-Type": "model/gltf-binary"})
+        return await answer_model(self.models, request)
 
 
 def _wish(body: dict[str, Any]) -> Wish:

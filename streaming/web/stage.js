@@ -4,6 +4,7 @@
 import { Api, Show, openMicrophone } from "/show.js";
 
 const canvas = document.getElementById("canvas"), video = document.getElementById("video"), note = document.getElementById("note");
+const AGAIN_MS = 1000;
 const VERTEX = `attribute vec2 at; varying vec2 uv;
 void main() { uv = vec2(at.x, 1.0 - at.y); gl_Position = vec4(at * 2.0 - 1.0, 0.0, 1.0); }`;
 const FRAGMENT = `precision mediump float; varying vec2 uv; uniform sampler2D both;
@@ -48,18 +49,27 @@ function showPictures(show) {
   show.addEventListener("playing", () => video.requestVideoFrameCallback(next));
 }
 
-/** A model that does as the show says, when its sound is heard. */
-async function showModel(api, name, framing, names) {
+/** A model on the canvas; takes what a frame says. */
+async function model(api, name, framing, names) {
   const file = await api.file(`/models/${encodeURIComponent(name)}`);
   const { openModel } = await import("/vrm.js");
-  const model = await openModel(canvas, file, names, framing).catch((error) => { throw new Error(`${name} cannot be shown: ${error.message}.`); });
-  return (show) => {
-    let wait = 0; // ms that sound waits here before it is heard
-    let last = -1; // frame
-    const wear = (motion) => { if (motion.frame > last) { last = motion.frame; model.wear(motion); } };
-    setInterval(async () => { wait = video.muted ? 0 : await soundDelay(show).catch(() => null) ?? wait; }, 1000);
-    show.addEventListener("motion", ({ detail }) => setTimeout(wear, wait, detail));
-  };
+  return openModel(canvas, file, names, framing).catch((error) => { throw new Error(`${name} cannot be shown: ${error.message}.`); });
+}
+
+/** The model does as the show says, when its sound is heard here. */
+function showModel(show, model) {
+  let wait = 0; // ms that sound waits here before it is heard
+  let last = -1; // frame
+  const wear = (motion) => { if (motion.frame > last) { last = motion.frame; model.wear(motion); } };
+  setInterval(async () => { wait = video.muted ? 0 : await soundDelay(show).catch(() => null) ?? wait; }, 1000);
+  show.addEventListener("motion", ({ detail }) => setTimeout(wear, wait, detail));
+}
+
+/** The model does as a show of the command line says, and as the next one does. */
+function follow(path, model) {
+  const socket = new WebSocket(`${location.protocol.replace("http", "ws")}//${location.host}${path}`);
+  socket.onmessage = ({ data }) => model.wear(JSON.parse(data));
+  socket.onclose = () => setTimeout(follow, AGAIN_MS, path, model);
 }
 
 /** Milliseconds that this browser keeps the show's sound back, against a network's unsteadiness. */
@@ -74,16 +84,24 @@ async function soundDelay(show) {
 
 async function begin() {
   const chosen = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
-  const model = new URLSearchParams(location.search).get("model");
-  const api = new Api(), input = chosen.input ?? "microphone";
+  const name = new URLSearchParams(location.search).get("model");
+  const api = new Api();
   if (chosen.token) await api.login(chosen.token);
-  const { iceServers, motion } = await api.ask("GET", "/config");
-  const present = model ? await showModel(api, model, chosen.framing, motion) : showPictures;
+  const config = await api.ask("GET", "/config");
+  const own = name ? await model(api, name, chosen.framing, config.motion) : null;
+  if (!config.follow) await sing(api, config.iceServers, chosen, own);
+  else if (own) follow(config.follow, own);
+  else throw new Error("Add ?model=my.vrm to the address: this page shows a VRM model of your own.");
+}
+
+/** A show of this page's own. */
+async function sing(api, iceServers, chosen, own) {
+  const input = chosen.input ?? "microphone";
   const sound = input === "microphone" ? await openMicrophone() : null;
-  const look = model ? { motion: true } : { matte: true, ...(chosen.avatar ? { avatar: chosen.avatar } : {}), ...(chosen.framing ? { framing: chosen.framing } : {}) };
+  const look = own ? { motion: true } : { matte: true, ...(chosen.avatar ? { avatar: chosen.avatar } : {}), ...(chosen.framing ? { framing: chosen.framing } : {}) };
   const show = new Show(api, { input, ...look, ...(chosen.style ? { style: Number(chosen.style) } : {}) }, { sound, iceServers });
   show.addEventListener("playing", () => { video.srcObject = show.stream; video.muted = input === "microphone"; video.play().catch(() => { video.muted = true; video.play(); }); });
-  present(show);
+  if (own) showModel(show, own); else showPictures(show);
   show.addEventListener("over", ({ detail }) => { note.textContent = detail.failure ?? ""; if (input === "microphone") setTimeout(() => location.reload(), 5000); });
   window.addEventListener("pagehide", () => show.abandon());
   await show.start();
