@@ -628,6 +628,8 @@ def _show_live(
     director = Director(avatar.face.wear if control else None, config.style)
     status = _Status()
     logging.getLogger().addHandler(status)
+    for page in filter(None, (getattr(sink, "url", None) for sink in sinks)):
+        print(f"stage: {page}?model=NAME.vrm", file=sys.stderr)
     try:
         with _controlled(director, control, token), stop_on_signals() as stopped:
             stats = run_live(
