@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import run_live
-from engine.motion.visemes import is_vowel
+from engine.motion.visemes import BREATH, is_vowel
+from engine.training.truth import load_truth
 from streaming import lyrics
 from streaming.lyrics import LONGEST_S, BadLyrics, Word, known_phones, read_lrc, timed
 from streaming.ports import UserError
@@ -167,6 +168,24 @@ def test_no_file_no_text_and_too_much(tmp_path):
 def test_a_microphone_alone_has_no_beginning(capsys):
     assert run_live.main(["--input", "mic", "--lyrics", "song.lrc", "--output", "out.jsonl"]) == 2
     assert "begins with the show" in capsys.readouterr().err
+
+
+def test_the_demos_words_stand_where_they_are_sung():
+    folder = lyrics_folder()
+    read = read_lrc((folder / "demo.lrc").read_text(encoding="utf-8"))
+    truth = load_truth(folder / "demo.json")
+    assert read.lines == len(truth.phrases) == 6
+    sung = [phone for phone in truth.phones if phone.label != BREATH]
+    vowels = [phone.start for phone in sung if is_vowel(phone.label)]
+    starts = [start for word in read.words for start in word.starts]
+    assert len(starts) == len(vowels)
+    early = np.array(vowels) - starts
+    assert early.min() > -0.011
+    assert early.max() < 0.35
+
+
+def lyrics_folder() -> Path:
+    return Path(lyrics.__file__).parent / "demo"
 
 
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
