@@ -10,7 +10,7 @@ const LONGEST_STEP = 0.1; // s that hair and skirt may swing on at once, after a
 const PERFECT_SYNC = 40; // of ARKit's 52 shapes: a model with so many wears them, not the presets
 const ARMS_DOWN = 1.2; // radians from the T in which models stand
 // How much is seen, in heights of the head: below its joint, and above the top of the hair.
-const FRAMINGS = { bust: [1.6, 0.15], face: [0.3, 0.1] };
+const FRAMINGS = { bust: [1.6, 0.2], face: [0.35, 0.25] };
 
 /** Draw the model of a file (an ArrayBuffer) until the page goes. Throws for what is no VRM. */
 export async function openModel(canvas, file, names, framing = "bust") {
