@@ -71,7 +71,7 @@ stage: $(STAGE)
 
 $(STAGE): $(WEB)/package-lock.json
 	@command -v npm >/dev/null || { echo "make stage needs npm: install Node.js (nodejs.org)"; exit 2; }
-	npm ci --ignore-scripts --no-audit --no-fund --prefix $(WEB)
+	npm ci --ignore-scripts --no-audit --no-fund --fetch-retries 1 --fetch-retry-mintimeout 1000 --prefix $(WEB)
 	@touch $@
 
 portrait: $(VENV)/live

@@ -18,6 +18,9 @@ export async function openModel(canvas, file, names, framing = "bust") {
   loader.register((parser) => new VRMLoaderPlugin(parser));
   const { userData: { vrm } } = await loader.parseAsync(file, "");
   if (!vrm?.humanoid) throw new Error("it has no VRM in it");
+  VRMUtils.removeUnnecessaryVertices(vrm.scene); // models carry much that is never seen
+  VRMUtils.combineSkeletons(vrm.scene);
+  vrm.scene.traverse((part) => { part.frustumCulled = false; }); // it bends out of the box it was made in
   return new Model(canvas, vrm, names, FRAMINGS[framing] ?? FRAMINGS.bust);
 }
 

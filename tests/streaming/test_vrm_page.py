@@ -23,7 +23,7 @@ from tests.browser import Browser, wait_for
 from tests.serving import Served, serving
 from tests.streaming.conftest import PATIENT
 from tests.streaming.peers import vrm_model, write_glb
-from tests.streaming.tinyvrm import MOUTH, PUPIL, SHIRT, SKIN, write_vrm
+from tests.streaming.tinyvrm import LOCK, MOUTH, PUPIL, SHIRT, SKIN, write_vrm
 
 WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 KINDS = {
@@ -158,6 +158,16 @@ def test_head_eyes_and_shoulders_turn_as_the_motion_says(model, name: str) -> No
     shirt = painted(pose(), SHIRT)
     leaning = painted(pose(body=(0, 0, 0.1)), SHIRT)
     assert centre(leaning)[0] < centre(shirt)[0] - 2
+
+
+@ALL
+def test_hair_swings_after_the_head(model, name: str) -> None:
+    """The lock at the singer's left lags behind a nod aside, and comes after."""
+    pose = model(name)
+    before = centre(painted(pose(), LOCK))
+    first, *_, last = (centre(painted(pose(head=(0, 0, 0.4, 0, 0, 0)), LOCK)) for _ in range(15))
+    assert last[1] < before[1] - 8  # the head has lifted it
+    assert np.hypot(*np.subtract(first, last)) > 2
 
 
 def test_a_face_fills_the_picture_when_asked(model) -> None:

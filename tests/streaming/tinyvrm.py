@@ -1,4 +1,5 @@
-"""A VRM model of a few boxes, made here: a head that can sing, blink and look, on a body.
+"""A VRM model of a few boxes, made here: a head that can sing, blink and look, with a lock of hair
+that swings, on a body.
 
 Everything is built as VRM 1 stands, in metres: x to the model's left, y up, z forward. VRM 0 looks
 the other way, so there it is all turned about y by half a circle.
@@ -17,9 +18,13 @@ import numpy as np
 from engine.motion.blendshapes import ARKIT
 from engine.signals import F32
 
-SKIN, MOUTH, EYE, PUPIL, HAIR, SHIRT = (
+SKIN, MOUTH, EYE, PUPIL, HAIR, SHIRT, LOCK = (
     (230, 180, 150), (150, 20, 40), (255, 255, 255), (20, 20, 60), (70, 45, 30), (60, 100, 200),
+    (200, 60, 170),
 )  # fmt: skip
+LOCKS = 3  # joints of the lock, the last of which is its tip
+LOCK_STEP = np.array([0.0, -0.1, 0.0])
+LOOSE = {"stiffness": 0.3, "gravityPower": 0.0, "dragForce": 0.4, "hitRadius": 0.01}
 
 # Bones: parent, place relative to it. On the left what both sides have.
 MIDDLE = {
@@ -44,6 +49,7 @@ CORNERS = np.array([(-1, -1, 0), (1, -1, 0), (1, 1, 0), (-1, 1, 0)], np.float32)
 FACES = [(0, 1, 2), (0, 2, 3)]
 BOX = np.array([(x, y, z) for z in (-1, 1) for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
 SIDES = [(4, 5, 6, 7), (1, 0, 3, 2), (5, 1, 2, 6), (0, 4, 7, 3), (7, 6, 2, 3), (0, 1, 5, 4)]
+HALVES = [half for a, b, c, d in SIDES for half in ((a, b, c), (a, c, d))]
 
 
 class Sculptor:
@@ -87,7 +93,12 @@ class Sculptor:
         return len(self.model["accessors"]) - 1
 
     def mesh(
-        self, points: F32, triangles: Any, material: int, morphs: dict[str, F32] | None = None
+        self,
+        points: F32,
+        triangles: Any,
+        material: int,
+        morphs: dict[str, F32] | None = None,
+        normals: F32 | None = None,
     ) -> int:
         """morphs: what each adds to the points."""
         primitive: dict[str, Any] = {
@@ -98,6 +109,9 @@ class Sculptor:
             "indices": self.accessor(np.array(triangles, np.uint16).ravel(), "SCALAR"),
             "material": material,
         }
+        if normals is not None:
+            turned = (normals * self.turn).astype(np.float32)
+            primitive["attributes"]["NORMAL"] = self.accessor(turned, "VEC3")
         mesh: dict[str, Any] = {"primitives": [primitive]}
         if morphs:
             moved = [(move * self.turn).astype(np.float32) for move in morphs.values()]
@@ -106,10 +120,22 @@ class Sculptor:
         self.model["meshes"].append(mesh)
         return len(self.model["meshes"]) - 1
 
+    def skin(self, mesh: int, joints: list[int], places: np.ndarray, bent_by: np.ndarray) -> None:
+        """Put a mesh, made where it is in the world, under joints; each point follows one."""
+        attributes = self.model["meshes"][mesh]["primitives"][0]["attributes"]
+        attributes["JOINTS_0"] = self.accessor(bent_by, "VEC4")
+        whole = np.zeros((len(bent_by), 4), np.float32)
+        whole[:, 0] = 1
+        attributes["WEIGHTS_0"] = self.accessor(whole, "VEC4")
+        back = np.tile(np.eye(4, dtype=np.float32), (len(joints), 1, 1))
+        back[:, 3, :3] = -places * self.turn  # column by column
+        matrices = self.accessor(back.reshape(-1, 16), "MAT4")
+        self.model["skins"] = [{"joints": joints, "inverseBindMatrices": matrices}]
+        self.model["nodes"][self.node("skin", None, (0, 0, 0), mesh)]["skin"] = 0
+
     def box(self, size: Any, centre: Any, material: int) -> int:
         points = (BOX * np.array(size) / 2 + centre).astype(np.float32)
-        halves = [half for a, b, c, d in SIDES for half in ((a, b, c), (a, c, d))]
-        return self.mesh(points, halves, material)
+        return self.mesh(points, HALVES, material, normals=BOX / np.sqrt(3))
 
     def patch(
         self, half: Any, centre: Any, material: int, morphs: dict[str, Any] | None = None
@@ -137,6 +163,16 @@ class Sculptor:
         )
         return len(self.model["materials"]) - 1
 
+    def toon(self, colour: tuple[int, int, int]) -> int:
+        """A material as most models have it (MToon), as bright in its shade as in the light."""
+        number = self.paint(colour)
+        material = self.model["materials"][number]
+        base = material["pbrMetallicRoughness"]["baseColorFactor"]
+        material["extensions"] = {
+            "VRMC_materials_mtoon": {"specVersion": "1.0", "shadeColorFactor": base[:3]}
+        }
+        return number
+
     def glb(self) -> bytes:
         self.model["buffers"] = [{"byteLength": len(self.data)}]
         text = json.dumps(self.model).encode()
@@ -155,10 +191,13 @@ def write_vrm(path: Path, version: int, *, perfect_sync: bool = False) -> Path:
         faces |= dict.fromkeys(ARKIT, ()) | {
             "jawOpen": faces["aa"], "eyeBlinkLeft": faces["blinkLeft"],
         }  # fmt: skip
-    extension = _vrm0(bones, faces, sculptor) if version == 0 else _vrm1(bones, faces)
-    name = "VRM" if version == 0 else "VRMC_vrm"
-    sculptor.model["extensions"] = {name: extension}
-    sculptor.model["extensionsUsed"].append(name)
+    lock = _lock(sculptor, bones["head"])
+    if version == 0:
+        extensions = {"VRM": _vrm0(bones, faces, lock, sculptor)}
+    else:
+        extensions = {"VRMC_vrm": _vrm1(bones, faces), "VRMC_springBone": _springs1(lock)}
+    sculptor.model["extensions"] = extensions
+    sculptor.model["extensionsUsed"] += [*extensions, "VRMC_materials_mtoon"]
     path.write_bytes(sculptor.glb())
     return path
 
@@ -208,6 +247,57 @@ def _sculpt(sculptor: Sculptor, bones: dict[str, int]) -> Faces:
     return faces | {"blink": faces["blinkLeft"] + faces["blinkRight"]}
 
 
+def _lock(sculptor: Sculptor, head: int) -> list[int]:
+    """Its joints, beside the head, one below the other; they bend the skin of the boxes there."""
+    place = np.array([0.14, 0.18, 0.0])
+    at = [np.sum([step for _, step in MIDDLE.values()], axis=0) + place]  # in the world
+    joints = [sculptor.node("lock 0", head, place)]
+    for number in range(1, LOCKS):
+        joints.append(sculptor.node(f"lock {number}", joints[-1], LOCK_STEP))
+        at.append(at[-1] + LOCK_STEP)
+    parts = at[:-1]  # one above each joint but the tip
+    points = np.concatenate([BOX * (0.015, 0.05, 0.015) + place + (0, -0.05, 0) for place in parts])
+    sides = np.concatenate([np.array(HALVES) + 8 * number for number in range(len(parts))])
+    normals = np.tile(BOX / np.sqrt(3), (len(parts), 1))
+    mesh = sculptor.mesh(points, sides, sculptor.toon(LOCK), normals=normals)
+    bent_by = np.zeros((len(points), 4), np.uint16)
+    bent_by[:, 0] = np.repeat(np.arange(len(parts)), len(BOX))
+    sculptor.skin(mesh, joints, np.array(at), bent_by)
+    return joints
+
+
+def _springs1(lock: list[int]) -> dict[str, Any]:
+    joints = [{"node": node, "gravityDir": [0, -1, 0], **LOOSE} for node in lock]
+    return {"specVersion": "1.0", "springs": [{"name": "lock", "joints": joints}]}
+
+
+def _springs0(lock: list[int]) -> dict[str, Any]:
+    loose = {"stiffiness" if name == "stiffness" else name: x for name, x in LOOSE.items()}
+    down = {"x": 0, "y": -1, "z": 0}
+    group = {"bones": lock[:1], "center": -1, "gravityDir": down, "colliderGroups": [], **loose}
+    return {"boneGroups": [group], "colliderGroups": []}
+
+
+def _materials0(materials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What VRM 0 says of each material: as glTF has it, or MToon."""
+    described = []
+    for number, material in enumerate(materials):
+        colour = material["pbrMetallicRoughness"].get("baseColorFactor", [1, 1, 1, 1])
+        toon = "VRMC_materials_mtoon" in material.pop("extensions", {})
+        if not toon:
+            material["extensions"] = {"KHR_materials_unlit": {}}
+        gamma = [*(np.array(colour[:3]) ** (1 / 2.2)).tolist(), 1]
+        described.append(
+            {
+                "name": str(number), "shader": "VRM/MToon" if toon else "VRM_USE_GLTFSHADER",
+                "renderQueue": 2000, "floatProperties": {}, "textureProperties": {},
+                "vectorProperties": {"_Color": gamma, "_ShadeColor": gamma} if toon else {},
+                "keywordMap": {}, "tagMap": {},
+            }
+        )  # fmt: skip
+    return described
+
+
 def _vrm1(bones: dict[str, int], faces: Faces) -> dict[str, Any]:
     made = {
         name: {"morphTargetBinds": [{"node": n, "index": i, "weight": 1} for n, i in moved]}
@@ -230,7 +320,9 @@ def _vrm1(bones: dict[str, int], faces: Faces) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _vrm0(bones: dict[str, int], faces: Faces, sculptor: Sculptor) -> dict[str, Any]:
+def _vrm0(
+    bones: dict[str, int], faces: Faces, lock: list[int], sculptor: Sculptor
+) -> dict[str, Any]:
     nodes = sculptor.model["nodes"]
     groups = [
         {
@@ -248,6 +340,6 @@ def _vrm0(bones: dict[str, int], faces: Faces, sculptor: Sculptor) -> dict[str, 
         "firstPerson": {"lookAtTypeName": "Bone",
                         **{f"lookAt{name}": {"xRange": 90, "yRange": 90} for name in ranges}},
         "blendShapeMaster": {"blendShapeGroups": groups},
-        "secondaryAnimation": {"boneGroups": [], "colliderGroups": []},
-        "materialProperties": [],
+        "secondaryAnimation": _springs0(lock),
+        "materialProperties": _materials0(sculptor.model["materials"]),
     }  # fmt: skip
