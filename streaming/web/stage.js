@@ -5,6 +5,7 @@ import { Api, Show, openMicrophone } from "/show.js";
 
 const canvas = document.getElementById("canvas"), video = document.getElementById("video"), note = document.getElementById("note");
 const AGAIN_MS = 1000;
+const PACKING_MS = 20; // that sound leaves later than its motion: a packet must be full (640 samples), its coder looks ahead (312)
 const VERTEX = `attribute vec2 at; varying vec2 uv;
 void main() { uv = vec2(at.x, 1.0 - at.y); gl_Position = vec4(at * 2.0 - 1.0, 0.0, 1.0); }`;
 const FRAGMENT = `precision mediump float; varying vec2 uv; uniform sampler2D both;
@@ -49,8 +50,8 @@ function showPictures(show) {
   show.addEventListener("playing", () => video.requestVideoFrameCallback(next));
 }
 
-/** A model on the canvas; takes what a frame says. */
-async function model(api, name, framing, names) {
+/** A model of the user's own on the canvas. */
+async function loadModel(api, name, framing, names) {
   const file = await api.file(`/models/${encodeURIComponent(name)}`);
   const { openModel } = await import("/vrm.js");
   return openModel(canvas, file, names, framing).catch((error) => { throw new Error(`${name} cannot be shown: ${error.message}.`); });
@@ -72,14 +73,14 @@ function follow(path, model) {
   socket.onclose = () => setTimeout(follow, AGAIN_MS, path, model);
 }
 
-/** Milliseconds that this browser keeps the show's sound back, against a network's unsteadiness. */
+/** Milliseconds from a motion to its sound: this browser keeps sound back against an unsteady network. */
 async function soundDelay(show) {
   const stats = [...(await show.pc.getStats()).values()];
   const sound = stats.find(({ type, kind }) => type === "inbound-rtp" && kind === "audio");
   if (!sound?.jitterBufferEmittedCount) return null;
   const { delay, count } = show.kept ?? { delay: 0, count: 0 };
   show.kept = { delay: sound.jitterBufferDelay, count: sound.jitterBufferEmittedCount };
-  return 1000 * (show.kept.delay - delay) / Math.max(1, show.kept.count - count);
+  return PACKING_MS + Math.max(0, 1000 * (show.kept.delay - delay) / Math.max(1, show.kept.count - count));
 }
 
 async function begin() {
@@ -88,20 +89,20 @@ async function begin() {
   const api = new Api();
   if (chosen.token) await api.login(chosen.token);
   const config = await api.ask("GET", "/config");
-  const own = name ? await model(api, name, chosen.framing, config.motion) : null;
-  if (!config.follow) await sing(api, config.iceServers, chosen, own);
-  else if (own) follow(config.follow, own);
+  const model = name ? await loadModel(api, name, chosen.framing, config.motion) : null;
+  if (!config.follow) await sing(api, config.iceServers, chosen, model);
+  else if (model) follow(config.follow, model);
   else throw new Error("Add ?model=my.vrm to the address: this page shows a VRM model of your own.");
 }
 
-/** A show of this page's own. */
-async function sing(api, iceServers, chosen, own) {
+/** A show of this page's own; in pictures, unless a model shows it. */
+async function sing(api, iceServers, chosen, model) {
   const input = chosen.input ?? "microphone";
   const sound = input === "microphone" ? await openMicrophone() : null;
-  const look = own ? { motion: true } : { matte: true, ...(chosen.avatar ? { avatar: chosen.avatar } : {}), ...(chosen.framing ? { framing: chosen.framing } : {}) };
+  const look = model ? { motion: true } : { matte: true, ...(chosen.avatar ? { avatar: chosen.avatar } : {}), ...(chosen.framing ? { framing: chosen.framing } : {}) };
   const show = new Show(api, { input, ...look, ...(chosen.style ? { style: Number(chosen.style) } : {}) }, { sound, iceServers });
   show.addEventListener("playing", () => { video.srcObject = show.stream; video.muted = input === "microphone"; video.play().catch(() => { video.muted = true; video.play(); }); });
-  if (own) showModel(show, own); else showPictures(show);
+  if (model) showModel(show, model); else showPictures(show);
   show.addEventListener("over", ({ detail }) => { note.textContent = detail.failure ?? ""; if (input === "microphone") setTimeout(() => location.reload(), 5000); });
   window.addEventListener("pagehide", () => show.abandon());
   await show.start();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.avatar import Avatar
 from engine.motion.blendshapes import ARKIT, INDEX
-from engine.signals import U8, Motion
+from engine.signals import U8, Motion, Sound
+from engine.timeline import FRAME, SAMPLE_RATE
+from streaming.audiofile import AudioFile
 from streaming.line import ShowConfig
 from streaming.models import FETCH, libraries_there
 from streaming.motionlane import NAMES, motion_message
-from streaming.sessions import UNDRAWN
+from streaming.sessions import UNDRAWN, Cast, Wings, prepare
 from streaming.webconfig import WebConfig
 from tests.browser import Browser, wait_for
 from tests.serving import Served, serving
@@ -197,6 +201,92 @@ def test_a_model_sings_the_demo_and_nobody_else_draws(
     assert browser.errors == []
     browser.open("about:blank")
     wait_for(lambda: not served.server.sessions.live, 10, "the show outlived its page")
+
+
+# ---- lips and sound -----------------------------------------------------------------------------
+
+BEEP = SAMPLE_RATE // 10  # samples, three frames of each second
+NOTE_TIMES = """(() => {  // ms: when sound becomes loud in this browser, when the model is told so
+  window.heard = []; window.worn = [];
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(...all) {
+      super(...all);
+      this.addEventListener('track', ({track}) => {
+        const context = new AudioContext({sampleRate: 48000});
+        const mediaStream = new MediaStream([track]);
+        const sound = new AnalyserNode(context, {fftSize: 1024});
+        new MediaStreamAudioSourceNode(context, {mediaStream}).connect(sound);
+        const samples = new Float32Array(1024);
+        let last = 0;
+        setInterval(() => {
+          sound.getFloatTimeDomainData(samples);
+          const first = samples.findIndex((x) => Math.abs(x) > 0.2), now = performance.now();
+          if (first >= 0 && now - last > 500) heard.push(now - (1024 - first) / 48);
+          if (first >= 0) last = now;
+        }, 4);
+      });
+    }
+  };
+  const later = window.setTimeout;
+  let open = false;
+  window.setTimeout = (work, ms, ...all) => later((...given) => {
+    work(...given);
+    if (!given[0]?.shapes) return;
+    const loud = Math.max(...given[0].shapes) > 0.5;
+    if (loud && !open) worn.push(performance.now());
+    open = loud;
+  }, ms, ...all);
+})()"""
+
+
+class Beeping:
+    """An avatar whose jaw is open in the frames whose sound is loud, and in no other."""
+
+    def __init__(self, avatar: Avatar) -> None:
+        self._avatar, self.config, self.face = avatar, avatar.config, avatar.face
+        self.initial_state = avatar.initial_state
+        self._loud: set[int] = set()
+
+    def hear(self, sound: Sound, state: Any) -> tuple[list[Motion], Any]:
+        self._loud |= set((sound.start + np.flatnonzero(sound.samples[0] > 0.3)) // FRAME)
+        heard, state = self._avatar.hear(sound, state)
+        return [motion(m.frame, {"jawOpen": float(m.frame in self._loud)}) for m in heard], state
+
+
+def beeping(config: ShowConfig) -> Cast:
+    cast = prepare(config)
+    return cast._replace(avatar=Beeping(cast.avatar))
+
+
+@pytest.mark.slow
+def test_lips_meet_the_sound_that_is_heard(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the page's sound begins, the model's mouth opens: within 20 ms, in the median."""
+    seconds = 20
+    beeps = np.zeros((seconds, SAMPLE_RATE), np.int16)
+    beeps[:, :BEEP] = 20_000 * np.sin(2 * np.pi * 440 / SAMPLE_RATE * np.arange(BEEP))
+    with wave.open(str(tmp_path / "beeps.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(beeps.tobytes())
+    song = str(tmp_path / "beeps.wav")
+    monkeypatch.setattr("streaming.server.open_source", lambda name: AudioFile(song))
+    config = served.server.config
+    with serving(config, Wings(beeping)) as beeper, Browser(tmp_path, *WEBGL) as browser:
+        browser.look(64, 64)
+        browser.prepare(NOTE_TIMES)
+        browser.open(f"{beeper.url}/stage?model=one.vrm#input=demo")
+        browser.until(f"window.heard?.length >= {seconds - 3}", 60)
+        heard, worn = (np.array(browser.run(name)) for name in ("heard", "worn"))
+    nearest = worn[np.abs(worn[None] - heard[:, None]).argmin(axis=1)]
+    skews = (heard - nearest)[5:]  # the page learns in the first seconds how late sound is
+    print("ms by which sound comes after the lips:", skews.round(1))
+    assert abs(np.median(skews)) < 20
+
+
+# ---- bad input ----------------------------------------------------------------------------------
 
 
 def test_a_file_that_is_no_model_is_said_on_the_stage(served: Served, browser: Browser) -> None:
