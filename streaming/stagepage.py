@@ -24,7 +24,7 @@ from streaming.answers import SMALL, Refused, guarded, serve_pages
 from streaming.gate import Gate
 from streaming.models import Models, answer_model, check_libraries, serve_libraries
 from streaming.motionlane import NAMES, motion_message
-from streaming.pagethread import PageThread
+from streaming.pagethread import ENDS_S, PageThread
 from streaming.ports import UserError
 
 if TYPE_CHECKING:
@@ -107,7 +107,9 @@ class Stage:
         """Tell one page of every frame, until it goes."""
         if len(self.followers) >= MOST_PAGES:
             raise Refused(503, f"{MOST_PAGES} pages follow this show already", retry_after=10)
-        page = web.WebSocketResponse(heartbeat=ALIVE_S, compress=False, max_msg_size=1024)
+        page = web.WebSocketResponse(
+            heartbeat=ALIVE_S, timeout=ENDS_S, compress=False, max_msg_size=1024
+        )
         await page.prepare(request)
         if request.transport is not None:
             connection = request.transport.get_extra_info("socket")
@@ -130,8 +132,9 @@ class Stage:
 
     async def _hang_up(self, app: web.Application) -> None:
         """Pages stay as long as they like: they must not hold up the end."""
-        for page in list(self.followers):
-            await page.close()
+        ends = [asyncio.ensure_future(page.close()) for page in self.followers]
+        if ends:
+            await asyncio.wait(ends, timeout=ENDS_S)
 
 
 def read_port(argument: str) -> int:

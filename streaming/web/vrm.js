@@ -94,10 +94,11 @@ function expressions({ expressionManager, lookAt }, names) {
   const own = new Map((expressionManager?.expressions ?? []).map(({ expressionName }) => [expressionName.toLowerCase(), expressionName]));
   const known = (kind) => names[kind].flatMap((name, index) => {
     const found = own.get(name.toLowerCase());
-    return found && !(lookAt && /look/i.test(name)) ? [{ name: found, kind, index }] : []; // lookAt turns the eyes
+    return found ? [{ name: found, kind, index }] : [];
   });
   const shapes = known("shapes");
-  return shapes.length >= PERFECT_SYNC ? shapes : known("presets");
+  const worn = shapes.length >= PERFECT_SYNC ? shapes : known("presets");
+  return lookAt ? worn.filter(({ name }) => !/look/i.test(name)) : worn; // it turns the eyes itself
 }
 
 /** As the materials of VRM want it: one light, from before and above. */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from aiohttp import ClientSession, TCPConnector, WSMsgType, WSServerHandshakeError
+from aiohttp import ClientSession, ClientWSTimeout, TCPConnector, WSMsgType, WSServerHandshakeError
 
 from streaming import models
 from streaming.live import run_live
@@ -73,20 +74,20 @@ def test_two_stages_tell_their_own_pages_every_frame(stage: Stage) -> None:
 
 
 def test_a_page_that_does_not_read_loses_frames_and_holds_up_nobody(stage: Stage) -> None:
-    """Thousands of frames leave at once; it finds a few old ones and then the newest."""
+    """Thousands of frames leave at once; it finds some old ones and then the newest."""
 
     async def scenario() -> None:
         connector = TCPConnector(socket_factory=lambda _: shallow_socket())
         async with (
             ClientSession(connector=connector) as web,
-            web.ws_connect(follow_url(stage)) as deaf,
+            web.ws_connect(follow_url(stage), timeout=ClientWSTimeout(ws_close=0.1)) as deaf,
             web.ws_connect(follow_url(stage)) as page,
         ):
             await followers(stage, 2)
             deaf._reader._protocol.pause_reading()
-            last = 6000
-            for frame in range(last + 1):
-                stage.write(a_motion(frame % 30), None, None)
+            last, sung = 3000, a_motion()
+            for frame in range(last):
+                stage.write(sung, None, None)
                 if frame % 10 == 0:
                     await page.receive_str(timeout=5)
             first, _ = stage.followers.values()
@@ -95,6 +96,13 @@ def test_a_page_that_does_not_read_loses_frames_and_holds_up_nobody(stage: Stage
             stage.write(a_motion(77), None, None)
             while await deaf.receive_str(timeout=5) != motion_message(a_motion(77)):
                 pass
+            deaf._reader._protocol.pause_reading()
+            for _ in range(last):
+                stage.write(sung, None, None)
+            began = time.monotonic()
+            await asyncio.to_thread(stage.close)
+            assert time.monotonic() - began < 6  # nor does it hold up the end
+            deaf._reader._protocol.resume_reading()
 
     asyncio.run(scenario())
 
