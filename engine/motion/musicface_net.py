@@ -302,10 +302,9 @@ class MusicFace(nn.Module):
         return encoded.reshape(batch, frames, self.config.encoded)
 
     def attend(
-        self, windows: Tensor, code: Tensor, state: MusicFaceState
+        self, encoded: Tensor, code: Tensor, state: MusicFaceState
     ) -> tuple[list[Tensor], list[Tensor], list[AttentionState]]:
         """Each generator's input [B, T, 256 + code], its attention, and the ATMs' states."""
-        encoded = self.encode(windows, code)
         inputs, weights, states = [], [], []
         atms = (self.expression_atm, self.head_atm, self.eyes_atm)
         for atm, past in zip(atms, state[:3], strict=True):
@@ -320,7 +319,7 @@ class MusicFace(nn.Module):
     ) -> tuple[Acted, MusicFaceState]:
         """windows: [B, T, 2, 39, 26] voice and accompaniment (or [B, T, 1, 39, 26] the mixture),
         code: [B, T, code]; T frames."""
-        (face, head, eyes), _, states = self.attend(windows, code, state)
+        (face, head, eyes), _, states = self.attend(self.encode(windows, code), code, state)
         pose, pose_state = self.pgn(head, state.pose)
         acted = Acted(self.egn(face), pose * self.unit, self.esgn(eyes)[..., 0])
         return acted, MusicFaceState(states[0], states[1], states[2], pose_state)

@@ -6,7 +6,7 @@ Losses of Eqs. 10–13 with the paper's weights; what we add or change is said w
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engine.hearing.mfcc import BASIS, COEFFICIENTS, MEL_BANDS
 from engine.metrics.mouth import MOUTH
 from engine.motion.blendshapes import ARKIT
-from engine.motion.musicface_net import Acted, Discriminator, MusicFace, MusicFaceConfig
+from engine.motion.musicface_net import STREAM, Acted, Discriminator, MusicFace, MusicFaceConfig
 from engine.motion.visemes import CLASSES
-from engine.timeline import FRAME, HOP, MAX_LOOKAHEAD
+from engine.timeline import FEATURE_RATE, FRAME, HOP, MAX_LOOKAHEAD
 from engine.training.examples import frame_windows
 from engine.training.loop import (
     LoopConfig,
@@ -39,6 +40,8 @@ class MusicFaceTraining:
     start; it decays linearly over the last 60 % of the steps. adversary_from: step at which LSGAN
     joins. rollout: share of the steps, at the end, that see sequences four times as long, a quarter
     as many, so that the head stays stable. phones: weight of telling what sounds are sung, ours.
+    throats, colours: how far the voices' vocal tracts vary in length, in ln, and the colours of
+    microphones, in deviations of each coefficient; made voices are few, and people many.
     still: a part of the network that learns nothing more, such as `backing_encoder` ('': none).
     """
 
@@ -49,7 +52,9 @@ class MusicFaceTraining:
     rate: float = 1e-3
     adversary_from: int = 300
     rollout: float = 0.15
-    phones: float = 1.0
+    phones: float = 2.0
+    throats: float = 0.22
+    colours: float = 0.3
     still: str = ""
     net: MusicFaceConfig = field(default_factory=MusicFaceConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
@@ -78,6 +83,15 @@ class Lessons:
             raise FileNotFoundError(f"no lessons in {folder}: run engine.training.acting first")
         self.songs = [dict(np.load(path)) for path in paths]
         self.config = config
+        self.deviation = 1 / self.statistics()[1][0, :COEFFICIENTS]  # of the voice's cepstra
+
+    def _another_voice(self, rng: np.random.Generator, windows: np.ndarray) -> np.ndarray:
+        """The same singing out of another throat, through another microphone. [T, 39, 26]"""
+        warp = warped_cepstra(float(np.exp(rng.uniform(-1, 1) * self.config.throats)))
+        n = len(warp)
+        colour = self.config.colours * self.deviation * rng.normal(size=n)
+        cepstra, slopes = windows[..., :n] @ warp.T, windows[..., n:] @ warp.T
+        return np.concatenate([cepstra + colour.astype(np.float32), slopes], -1)
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and 1/deviation [streams, 26] of the features."""
@@ -137,6 +151,7 @@ class Lessons:
         lookahead = 2 if rng.random() < 0.6 else int(rng.integers(MAX_LOOKAHEAD + 1))
         span = np.arange(start, start + frames)
         windows = frame_windows(self._heard(song)[variant].astype(np.float32), span, lookahead)
+        windows[:, 0] = self._another_voice(rng, windows[:, 0])
         code = np.zeros((frames, self.config.net.code), np.float32)
         code[:, song["styles"][take]] = 1
         code[:, -1] = lookahead / MAX_LOOKAHEAD
@@ -151,8 +166,24 @@ class Lessons:
         )
 
 
+def warped_cepstra(stretch: float) -> np.ndarray:
+    """[13, 13] that makes of cepstra those of a vocal tract `stretch` times as short: formants
+    `stretch` times as high, c0 as before (Pitz & Ney, "Vocal tract normalization equals linear
+    transformation in cepstral space", 2005)."""
+    lift = np.sqrt((BASIS**2).sum(1, keepdims=True))
+    top = 2595 * np.log10(1 + FEATURE_RATE / 2 / 700)
+    hertz = 700 * (10 ** (np.linspace(0, top, MEL_BANDS + 2)[1:-1] / 2595) - 1)
+    bands = np.arange(MEL_BANDS)
+    source = np.interp(hertz / stretch, hertz, bands)
+    shift = np.maximum(0, 1 - np.abs(source[:, None] - bands))
+    warped = BASIS @ shift @ (BASIS / lift**2).T
+    warped[0], warped[:, 0] = 0, 0
+    warped[0, 0] = 1
+    return warped.astype(np.float32)
+
+
 class PhoneReader(nn.Module):
-    """Ours, for training only: which sound is sung, told from what the expression is made of.
+    """Ours, for training only: which sound is sung, told from the encoded voice.
 
     Lips that touch are seen in one frame of twenty; regression alone takes weeks to notice. Telling
     sounds apart teaches the encoder at once what the mouth will need.
@@ -260,7 +291,7 @@ class MusicFaceTask:
         if config.still:
             _part(model, config.still).requires_grad_(False)
         self.model, self.adversary = model, Discriminator(config.net.streams)
-        self.reader = PhoneReader(config.net.encoded + config.net.code, self.lessons.phones())
+        self.reader = PhoneReader(STREAM, self.lessons.phones())
         self.models: dict[str, nn.Module] = {
             "model": model,
             "average": copy.deepcopy(model).eval(),
@@ -284,15 +315,16 @@ class MusicFaceTask:
 
     def act(self, model: MusicFace, batch: Batch) -> tuple[Acted, list[Tensor], Tensor]:
         """A generator on a batch, its head starting where the truth's was (p₀ of Eq. 12): motion,
-        attention, and what the expression was made of."""
+        attention, and what the encoder makes of the voice."""
         state = moved(model.initial_state(len(batch.code)), device())
         before = batch.before / model.unit
         pose_state = state.pose._replace(pose=before[:, 1], velocity=before[:, 1] - before[:, 0])
         with mixed_precision():
-            inputs, attention, _ = model.attend(batch.windows, batch.code, state)
+            encoded = model.encode(batch.windows, batch.code)
+            inputs, attention, _ = model.attend(encoded, batch.code, state)
             face, closing = model.egn(inputs[0]), model.esgn(inputs[2])[..., 0]
         pose, _ = model.pgn(inputs[1].float(), pose_state)
-        return Acted(face, pose * model.unit, closing), attention, inputs[0]
+        return Acted(face, pose * model.unit, closing), attention, encoded[..., :STREAM]
 
     def step(self, batch: Batch, step: int, progress: float) -> dict[str, Tensor]:
         """One update of the generator and, once it joined, of the adversary."""
@@ -344,8 +376,8 @@ def _part(model: MusicFace, name: str) -> nn.Module:
 
 
 def _unseen(config: MusicFaceTraining, batches: int = 8) -> list[Batch]:
-    """Fixed sequences of the held-out songs."""
-    lessons = Lessons(config, Path(config.valid))
+    """Fixed sequences of the held-out songs, in their own voices."""
+    lessons = Lessons(replace(config, throats=0.0, colours=0.0), Path(config.valid))
     made = [lessons.batch(np.random.default_rng([99, k]), 0) for k in range(batches)]
     return [Batch(*(x.to(device()) for x in batch)) for batch in made]
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from bench import ablation
 from engine.config import read
+from engine.hearing.mfcc import BASIS
 from engine.hearing.separator_net import SeparatorConfig
 from engine.motion.musicface_net import SMALL, Discriminator, MusicFace, MusicFaceConfig
 from engine.motion.visemes import CLASSES
@@ -23,7 +24,7 @@ from engine.training import checkpoint
 from engine.training.examples import frame_windows
 from engine.training.loop import CHECKPOINT, LOG, LoopConfig, read_log, train
 from engine.training.mixing import load_library, loudness, make_pair
-from engine.training.musicface import Lessons, MusicFaceTask, MusicFaceTraining, mmd
+from engine.training.musicface import Lessons, MusicFaceTask, MusicFaceTraining, mmd, warped_cepstra
 from engine.training.separator import (
     SeparatorTask,
     SeparatorTraining,
@@ -211,6 +212,32 @@ def test_musicface_learns(lessons: Path) -> None:
     batch = task.material.batch(np.random.default_rng(0), 0)
     losses = [float(task.step(batch, step, 0.0)["expression"].detach()) for step in range(20)]
     assert losses[-1] < 0.6 * losses[0]
+
+
+@pytest.mark.parametrize("stretch", [1 / 1.2, 1.0, 1.2])
+def test_another_throat_has_its_formants_elsewhere(stretch: float) -> None:
+    """A smooth spectrum with one hill: it moves as formants do, and is as loud as before."""
+    top = 2595 * np.log10(1 + 8000 / 700)
+    hertz = 700 * (10 ** (np.linspace(0, top, 28)[1:-1] / 2595) - 1)
+    bands = np.arange(26)
+    cepstra = BASIS @ (3 * np.exp(-((bands - 12) ** 2) / 8))
+    warped = warped_cepstra(stretch) @ cepstra
+    assert warped[0] == pytest.approx(cepstra[0])
+    spectrum = (warped[1:] / (BASIS[1:] ** 2).sum(1)) @ BASIS[1:]
+    expected = np.interp(stretch * hertz[12], hertz, bands)
+    assert abs(int(spectrum.argmax()) - expected) <= 0.6
+    if stretch == 1:
+        np.testing.assert_allclose(warped, cepstra, atol=1e-4)
+
+
+def test_only_the_voice_is_varied_and_only_while_training(lessons: Path) -> None:
+    config = MusicFaceTraining(lessons=str(lessons), batch=4, frames=64, net=SMALL)
+    plain = replace(config, throats=0.0, colours=0.0)
+    one, other = (
+        Lessons(c, lessons).batch(np.random.default_rng(0), 0).windows for c in (config, plain)
+    )
+    assert torch.equal(one[:, :, 1], other[:, :, 1])
+    assert (one[:, :, 0] - other[:, :, 0]).abs().max() > 0.05
 
 
 def test_what_is_still_learns_nothing(lessons: Path) -> None:
