@@ -55,7 +55,9 @@ class Models:
         names = self.names()
         if name not in names:
             there = f"there are {', '.join(names[:MOST_TOLD])}" if names else "there is none yet"
-            raise Refused(404, f"no such model in its folder (`run_live.py doctor` says where): {there}")
+            raise Refused(
+                404, f"no such model in its folder (`run_live.py doctor` says where): {there}"
+            )
         path = self.folder / name
         if path.stat().st_size > MOST_MB * 1_000_000:
             raise UserError(f"{name} is larger than {MOST_MB} MB; give it smaller textures")
