@@ -403,10 +403,11 @@ async def _serve(config: ShowConfig, address: Address, say: Callable[[str], None
     async with opened(config, address) as (server, bound):
         if server.models.names() and not libraries_there():
             log.warning("there are VRM models here, and nothing to draw them with: %s", FETCH)
+        asked = asyncio.ensure_future(_until_signal(asyncio.get_running_loop()))
+        await asyncio.sleep(0)  # now signals are heard: who is told where it is may stop it at once
         say(f"Cantar sings at {bound.url} (Ctrl-C ends it)")
         if not bound.on_loopback and not bound.cert:
             log.warning("without --tls-cert, browsers elsewhere give no microphone to this page")
-        asked = asyncio.ensure_future(_until_signal(asyncio.get_running_loop()))
         ready = asyncio.ensure_future(server.opened.wait())
         await asyncio.wait({asked, ready}, return_when=asyncio.FIRST_COMPLETED)
         if server.failure is not None:
