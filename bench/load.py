@@ -22,11 +22,12 @@ from bench.machine import cores
 from bench.sound import Clip, Entering, read_sound
 from engine.signals import Picture
 from engine.timeline import FRAME, FRAME_RATE, SAMPLE_RATE
+from streaming.casts import Cast, prepare
 from streaming.clock import Paced, Pacer
 from streaming.ladder import Ladder
 from streaming.line import LiveConfig, LiveLine, ShowConfig
 from streaming.live import run_live
-from streaming.sessions import Cast, measured_capacity, prepare
+from streaming.sessions import measured_capacity
 from streaming.stats import Stats
 from tests.fakes import Clock, FakeAvatar, Simulation, SourceClock, arrivals
 

@@ -28,8 +28,8 @@ from bench.mouths import SIZE, Mouth
 from bench.syllables import Answer, answer, train
 from engine.signals import F32, Motion, Picture, Sound
 from engine.timeline import FRAME, FRAME_RATE, SAMPLE_RATE
+from streaming.casts import Cast, Wings, prepare
 from streaming.line import LiveConfig, ShowConfig
-from streaming.sessions import Cast, Wings, prepare
 from streaming.webconfig import WebConfig
 from tests.browser import NAMES, Browser
 from tests.serving import serving

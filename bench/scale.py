@@ -26,8 +26,9 @@ from bench.stages import (
 )  # fmt: skip
 from engine.avatar import Avatar, AvatarConfig, Unseen, open_renderer
 from engine.timeline import FRAME_RATE
+from streaming.casts import prepare
 from streaming.line import ShowConfig
-from streaming.sessions import SHARE, prepare
+from streaming.sessions import SHARE
 
 SINGERS = (100, 10_000)
 MACHINES = (16, 64)  # cores of other machines, beside the one measured

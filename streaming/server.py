@@ -40,6 +40,7 @@ from streaming.answers import (
     read_json,
     serve_pages,
 )
+from streaming.casts import Wings
 from streaming.control import REQUESTS, STYLES, direction_of
 from streaming.gate import Gate, Rate
 from streaming.line import ShowConfig
@@ -49,10 +50,11 @@ from streaming.motionlane import NAMES
 from streaming.motionsocket import Motions
 from streaming.ports import Source, UserError
 from streaming.schemes import open_source
-from streaming.sessions import Sessions, Wings, Wish
+from streaming.sessions import Sessions
 from streaming.songs import Songs, TooLarge
 from streaming.tuning import keep_to_ports, set_bitrates
 from streaming.webrtc import BadOffer
+from streaming.wish import OWN, Wish
 
 log = logging.getLogger("cantar")
 wire = logging.getLogger(
@@ -194,15 +196,18 @@ class Server:
     async def _config(self, request: web.Request) -> web.Response:
         """What a page needs to know before it asks for a show."""
         self.gate.check_pass(request.headers)
-        identities = [load_identity(name) for name in list_identities()]
+        identities = {name: load_identity(name) for name in list_identities()}
+        if self.config.avatar not in identities:  # a folder or a picture: no page learns where
+            identities = {OWN: load_identity(self.config.avatar), **identities}
         renderer = self.config.renderer
         return web.json_response(
             {
                 "avatars": [
-                    {"name": x.name, "title": x.title, "renderers": x.renderers} for x in identities
+                    {"name": name, "title": x.title, "renderers": x.renderers}
+                    for name, x in identities.items()
                 ],
                 "styles": STYLES,
-                "avatar": self.config.avatar,
+                "avatar": OWN if OWN in identities else self.config.avatar,
                 "style": self.config.style,
                 "renderer": renderer.name,
                 "background": renderer.background,
@@ -219,8 +224,9 @@ class Server:
 
     async def _portrait(self, request: web.Request) -> web.Response:
         """An avatar at rest, with a transparent background."""
-        name = request.match_info["name"]
-        if name not in list_identities():
+        asked = request.match_info["name"]
+        name = self.config.avatar if asked == OWN else asked
+        if asked not in (OWN, *list_identities()):
             raise web.HTTPNotFound
         async with self._drawing:
             if name not in self._portraits:

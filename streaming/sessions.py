@@ -1,4 +1,4 @@
-"""Shows for browsers: who sings in them, how many fit on this machine, and how each one ends.
+"""Shows for browsers: how each one runs and ends, and how many fit on this machine.
 
 A Session is one live line with its threads; its Peer may leave and come back. All of Sessions runs
 in the event loop, and whatever takes time (loading, joining threads) in its executor.
@@ -16,30 +16,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
-
-from engine.avatar import Avatar, RendererConfig, Unseen
-from engine.rendering.identity import RENDERERS, list_identities
-from engine.signals import Motion, Picture, Sound
 from engine.timeline import FRAME_RATE
 from streaming.answers import Refused
-from streaming.control import check_style, direct
+from streaming.casts import Cast, Performer, Wings
+from streaming.control import direct
 from streaming.director import Director
-from streaming.drawing import DrawingEnded, DrawingProcess
+from streaming.drawing import DrawingEnded
 from streaming.line import LiveLine, ShowConfig
-from streaming.live import Warmth, WorkerError, run_live, warm_up
+from streaming.live import Warmth, WorkerError, run_live
 from streaming.ports import Source, UserError
 from streaming.stats import RECENT
 from streaming.webrtc import MOST_DELAY_MS, Incoming, Outgoing, Peer, check_offer
+from streaming.wish import Wish
 
 log = logging.getLogger("cantar")
 
-WARM_UPS = 3
-UNDRAWN = "undrawn"  # the renderer's name where there is none
-KEEP = 1  # casts that wait, loaded, for the next show
 SHARE = 0.85  # of the cores that shows may take
 ENCODE_S = 0.010  # s of a core per frame for pictures and sound on their way, measured at 512²
 CONNECT_S = 20.0  # a page that has not connected by then is gone
@@ -49,216 +43,7 @@ STOP_S = 10.0  # that a show may take to end
 TIDY_S = 0.2  # after a show's end
 LEVELS_EVERY = 0.1  # s
 REAP_EVERY = 10  # levels
-SILENT, LOUD = -36.0, 4.0  # first cepstral coefficient where a meter begins and ends
 LEAST_FPS = 28.5  # of a running show; below it nobody else is let in
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a page may choose. None: as the server is configured.
-
-    input: `microphone`, `karaoke` (left channel voice, right channel backing), `demo`, or `song`
-    with its id. matte: pictures with their alpha beside them. motion: no pictures but motion, for a
-    page that draws an avatar of its own (`motionlane.py`).
-    """
-
-    input: str = "microphone"
-    song: str | None = None
-    avatar: str | None = None
-    style: int | None = None
-    background: str | None = None
-    framing: str | None = None
-    renderer: str | None = None
-    matte: bool = False
-    motion: bool = False
-
-    def __post_init__(self) -> None:
-        if self.input not in ("microphone", "karaoke", "demo", "song"):
-            raise ValueError("input: expected microphone, karaoke, demo or song")
-        if (self.input == "song") != isinstance(self.song, str):
-            raise ValueError("song: expected the id of an uploaded song with input song")
-        if self.avatar is not None and self.avatar not in list_identities():
-            raise ValueError(f"avatar: expected one of {', '.join(list_identities())}")
-        if self.style is not None:
-            check_style(self.style)
-        if self.framing not in (None, "bust", "face"):
-            raise ValueError("framing: expected bust or face")
-        if self.renderer not in (None, *RENDERERS):
-            raise ValueError(f"renderer: expected one of {', '.join(RENDERERS)}")
-        for name in ("matte", "motion"):
-            if type(getattr(self, name)) is not bool:
-                raise ValueError(f"{name}: expected true or false")
-        if self.matte and self.motion:
-            raise ValueError("matte: a show of motion has no pictures")
-        if self.background is not None:
-            _check_background(self.background)
-
-    def of(self, config: ShowConfig) -> ShowConfig:
-        """The configuration of this wish."""
-        look = {
-            "background": self.background, "framing": self.framing, "name": self.renderer,
-        }  # fmt: skip
-        if self.matte:
-            look["background"] = "transparent"
-        who = {"avatar": self.avatar, "style": self.style}
-        renderer = replace(config.renderer, **_given(look))
-        if self.motion:
-            renderer = RendererConfig(name=UNDRAWN)
-        return replace(config, renderer=renderer, **_given(who))
-
-
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _check_background(value: object) -> None:
-    hexadecimal = "0123456789abcdefABCDEF"
-    text = value if isinstance(value, str) else ""
-    colour = len(text) == 7 and text[0] == "#" and all(c in hexadecimal for c in text[1:])
-    if text not in ("scene", "transparent") and not colour:
-        raise ValueError("background: expected scene, transparent or a colour as #rrggbb")
-
-
-# ---- who sings ----------------------------------------------------------------------------------
-
-
-class Undrawn(Unseen):
-    """In the place of the process that draws, where a page draws for itself."""
-
-    cpu_s = 0.0
-    draw_small = Unseen.draw
-
-    def ready(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-class Cast(NamedTuple):
-    """An avatar, loaded and warm, with the process that draws it. Used by one show at a time."""
-
-    config: ShowConfig
-    avatar: Avatar
-    drawing: DrawingProcess | Undrawn
-    warmth: Warmth
-
-
-def prepare(config: ShowConfig) -> Cast:
-    """Load and warm up; about a second. Raises what the avatar raises."""
-    drawn = config.renderer.name != UNDRAWN
-    drawing = DrawingProcess(config) if drawn else Undrawn()
-    try:
-        avatar = Avatar(config, drawing)
-        drawing.ready()
-        return Cast(config, avatar, drawing, _least_warmth(avatar, pictures=drawn))
-    except BaseException:
-        drawing.close()
-        raise
-
-
-def _least_warmth(avatar: Avatar, *, pictures: bool) -> Warmth:
-    """Of a few runs the quickest times: what else runs while loading is not what a frame takes."""
-    runs = [warm_up(avatar, channels=2, pictures=pictures) for _ in range(WARM_UPS)]
-    return Warmth(min(r.hear_s for r in runs), min(r.draw_s for r in runs), runs[-1].first)
-
-
-class Wings:
-    """Where casts wait between shows: at most KEEP of them. Thread-safe."""
-
-    def __init__(self, prepare: Callable[[ShowConfig], Cast] = prepare) -> None:
-        self._prepare = prepare
-        self._waiting: list[Cast] = []
-        self._lock = threading.Lock()
-        self._closed = False
-
-    def take(self, config: ShowConfig) -> Cast:
-        """A cast of this configuration: one that waits, or a new one."""
-        with self._lock:
-            for index, cast in enumerate(self._waiting):
-                if cast.config == config:
-                    return self._waiting.pop(index)
-        return self._prepare(config)
-
-    def put(self, cast: Cast) -> None:
-        """A cast is free; the one that waited longest goes home."""
-        with self._lock:
-            self._waiting.append(cast)
-            extra = self._waiting[: -KEEP or None] if not self._closed else self._waiting
-            self._waiting = self._waiting[len(extra) :]
-        for leaving in extra:
-            self.dismiss(leaving)
-
-    @staticmethod
-    def dismiss(cast: Cast) -> None:
-        """Go home."""
-        cast.drawing.close()
-
-    def close(self) -> None:
-        """All go home, now and from now on."""
-        with self._lock:
-            self._closed = True
-            waiting, self._waiting = self._waiting, []
-        for cast in waiting:
-            self.dismiss(cast)
-
-
-class Performer:
-    """The singer of a session: a cast that may be changed while it sings.
-
-    voice, backing: 0 … 1, how loud the avatar hears each now, against the loudness of late.
-    """
-
-    def __init__(self, cast: Cast) -> None:
-        self.cast = cast
-        self.voice = 0.0
-        self.backing = 0.0
-        self._restyled = False
-        self._drawing = threading.Lock()
-        self._hearing = threading.Lock()
-
-    @property
-    def config(self) -> ShowConfig:
-        return self.cast.config
-
-    def initial_state(self) -> Any:
-        return self.cast.avatar.initial_state()
-
-    def hear(self, sound: Sound, state: Any) -> tuple[list[Motion], Any]:
-        """As the avatar hears; the meters follow."""
-        with self._hearing:
-            motions, state = self.cast.avatar.hear(sound, state)
-        if motions:
-            loudest = state.windows.past[-4:, :, 0].max(axis=0)  # [2], of a frame's hops
-            levels = np.clip((loudest - SILENT) / (LOUD - SILENT), 0, 1)
-            self.voice, self.backing = float(levels[0]), float(levels[1])
-        return motions, state
-
-    def draw(self, motion: Motion) -> Picture:
-        with self._drawing:
-            return self.cast.drawing.draw(motion)
-
-    def draw_small(self, motion: Motion) -> Picture:
-        with self._drawing:
-            return self.cast.drawing.draw_small(motion)
-
-    def wear(self, style: int) -> None:
-        """Sing in another style. Raises ValueError for one there is not."""
-        self.cast.avatar.face.wear(style)
-        self._restyled = True
-
-    def leave(self) -> Cast:
-        """Who sang, in the style of its configuration again."""
-        if self._restyled:
-            self.cast.avatar.face.wear(self.cast.config.style)
-            self._restyled = False
-        return self.cast
-
-    def change(self, cast: Cast) -> Cast:
-        """Somebody else sings on, from the next frame; returns who sang so far."""
-        with self._drawing, self._hearing:
-            before, self.cast = self.leave(), cast
-        return before
 
 
 # ---- one show -----------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from streaming.casts import Wings
 from streaming.line import ShowConfig
 from streaming.server import Address, Server, opened
-from streaming.sessions import Wings
 
 LOADING_S = 60.0  # that a singer may take to load
 

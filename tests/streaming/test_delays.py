@@ -10,8 +10,8 @@ import pytest
 from bench.page import BITS, BLOCK, Marked, Times, figures, watched
 from engine.signals import Sound
 from engine.timeline import FRAME
+from streaming.casts import Cast
 from streaming.line import LiveConfig, ShowConfig
-from streaming.sessions import Cast
 from streaming.webconfig import WebConfig
 from tests.browser import chromium
 from tests.fakes import FakeAvatar

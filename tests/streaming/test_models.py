@@ -17,10 +17,10 @@ from yarl import URL
 
 from streaming import models
 from streaming.answers import SECURITY, WEB, Refused
+from streaming.casts import Wings
 from streaming.line import ShowConfig
 from streaming.models import Models
 from streaming.ports import UserError
-from streaming.sessions import Wings
 from streaming.webconfig import WebConfig
 from tests.serving import Served, serving
 from tests.streaming.peers import vrm_model, write_glb

@@ -19,8 +19,8 @@ from streaming.line import LiveConfig, ShowConfig
 from streaming.motionlane import MOST_WAITING, NAMES, MotionLane, motion_message
 from streaming.schemes import open_source
 from streaming.server import Address, opened
-from streaming.sessions import UNDRAWN, Wish
 from streaming.webconfig import WebConfig
+from streaming.wish import UNDRAWN, Wish
 from tests.streaming.peers import a_motion
 from tests.visitor import Visitor
 

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,12 +19,15 @@ import numpy as np
 import pytest
 from aiohttp import ClientSession
 
+from engine.rendering.identity import IDENTITIES
+from streaming.casts import Cast, Wings
 from streaming.line import LiveConfig, ShowConfig
 from streaming.live import Warmth
 from streaming.ports import UserError
 from streaming.server import Address, opened
-from streaming.sessions import Cast, Counts, Refused, Wings, Wish
+from streaming.sessions import Counts, Refused
 from streaming.webconfig import WebConfig
+from streaming.wish import Wish
 from tests.fakes import FakeAvatar, FakeDrawing
 from tests.visitor import Visitor
 
@@ -462,6 +466,32 @@ def test_who_comes_before_the_singer_is_asked_to_come_again(run, monkeypatch):
         await visitor.leave()
 
     run(scenario)
+
+
+def test_an_avatar_of_ones_own_is_offered_and_no_page_learns_where_it_lies(tmp_path):
+    folder = tmp_path / "secret place" / "me"
+    shutil.copytree(IDENTITIES / "kai", folder)
+    text = (folder / "identity.yaml").read_text(encoding="utf-8").replace("title: Kai", "title: Me")
+    (folder / "identity.yaml").write_text(text, encoding="utf-8")
+    config = replace(show(), avatar=str(folder))
+
+    async def scenario():
+        async with serving(config, wings=Wings(nobody)) as (server, client):
+            async with client.get("/config") as response:
+                told = await response.json()
+                assert "secret" not in await response.text()
+            assert told["avatar"] == "own"
+            assert [x["title"] for x in told["avatars"] if x["name"] == "own"] == ["Me"]
+            async with client.get("/avatars/own.png") as response:
+                assert (response.status, response.content_type) == (200, "image/png")
+            visitor = Visitor(client)
+            assert (await visitor.ask(avatar="own"))[0] == 201
+            (session,) = server.sessions.live
+            assert session.performer.config.avatar == str(folder)
+            await visitor.leave()
+
+    run_apart(scenario)
+    assert Wish(avatar="own").of(show()).avatar == show().avatar
 
 
 def test_with_a_token_nothing_is_told_without_it():

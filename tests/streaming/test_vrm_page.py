@@ -18,11 +18,12 @@ from engine.motion.blendshapes import ARKIT, INDEX
 from engine.signals import U8, Motion, Sound
 from engine.timeline import FRAME, SAMPLE_RATE
 from streaming.audiofile import AudioFile
+from streaming.casts import Cast, Wings, prepare
 from streaming.line import ShowConfig
 from streaming.models import FETCH, libraries_there
 from streaming.motionlane import NAMES, motion_message
-from streaming.sessions import UNDRAWN, Cast, Wings, prepare
 from streaming.webconfig import WebConfig
+from streaming.wish import UNDRAWN
 from tests.browser import Browser, wait_for
 from tests.serving import Served, serving
 from tests.streaming.conftest import PATIENT
