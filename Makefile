@@ -19,7 +19,7 @@ MEDIAPIPE ?= mediapipe==0.10.21
 WEB    := streaming/web
 STAGE  := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: live test test-slow check stage portrait bench songs train clean
+.PHONY: live test test-slow test-virtualcam check stage portrait bench songs train clean
 
 live: $(VENV)/live
 	$(PY) run_live.py $(ARGS)
@@ -31,6 +31,10 @@ test: $(VENV)/dev
 
 test-slow: $(VENV)/dev
 	$(PY) -m pytest -m slow $(ARGS)
+
+# A real v4l2loopback camera, in a small machine of its own (QEMU): see the script.
+test-virtualcam: $(VENV)/dev
+	tests/virtualcam/machine.sh
 
 check: $(VENV)/dev
 	$(VENV)/bin/ruff format --check .
