@@ -42,7 +42,7 @@ class MusicFaceTraining:
     as many, so that the head stays stable. phones: weight of telling what sounds are sung, ours.
     throats, colours: how far the voices' vocal tracts vary in length, in ln, and the colours of
     microphones, in deviations of each coefficient; made voices are few, and people many.
-    still: a part of the network that learns nothing more, such as `backing_encoder` ('': none).
+    still: parts of the network that learn nothing more, such as `voice_encoder backing_encoder`.
     """
 
     lessons: str = "corpus/lessons"
@@ -233,22 +233,24 @@ def regression_loss(
     w2 is 10, not 50: ARKit shapes move faster than BFM's, and at 50 a short training learns to
     hold still. `weight` [52] evens shapes out, or lips would count for nothing beside the jaw.
     Speed is compared at once and over half a second, since L1 alone prefers the median, which for
-    strokes on beats is rest. For the same reason closing is squared, and closed frames count six
-    times: the output is then a likelihood that a threshold can cut. MMD looks at excerpts of half
-    a second, so that it sees movement. ‖att‖₁ is a mean, weighed 0.0005: more closes every
+    strokes on beats is rest; so is acceleration, squared, or a head would turn back at full speed,
+    in corners. Closing is squared, too, and closed frames count six times: the output is then a
+    likelihood that a threshold can cut. MMD looks at excerpts of half a second, so that it sees
+    movement. ‖att‖₁ is a mean, weighed 0.0005: more closes every
     channel. Pose in POSE_UNITs.
     """
     face, closing = made.expression.float(), made.closing.float()
     expression = ((face - batch.face).square() * weight).sum(2).mean()
     change = ((_step(face) - _step(batch.face)).square() * weight).sum(2).mean()
     pose, truth, last = made.pose.float() / unit, batch.pose / unit, batch.before[:, 1:] / unit
-    speed = _step(torch.cat([last, pose], 1)).abs()
-    true_speed = _step(torch.cat([last, truth], 1)).abs()
+    velocity, true_velocity = (_step(torch.cat([last, path], 1)) for path in (pose, truth))
+    speed, true_speed = velocity.abs(), true_velocity.abs()
+    jolt = (_jolt(velocity) - _jolt(true_velocity)).abs().sum(1).mean()
     pace = (_half_second(speed) - _half_second(true_speed)).abs().sum(1).mean()
     shut = 1 + 5 * (batch.closing > 0.5)
     return {
         "expression": 5 * expression + 10 * change,
-        "pose": 10 * ((speed - true_speed).abs().sum(2).mean() + 2 * pace)
+        "pose": 10 * ((speed - true_speed).abs().sum(2).mean() + 2 * pace + 2 * jolt)
         + mmd(snippets(truth, 16, 3, 16), snippets(pose, 16, 3, 16)),
         "eyes": 5 * (shut * (closing - batch.closing).square()).mean()
         + mmd(
@@ -266,6 +268,11 @@ def _step(x: Tensor) -> Tensor:
 def _half_second(x: Tensor) -> Tensor:
     """Means over 15 frames, every 5: [B, T, C] → [B, C, many]."""
     return nn.functional.avg_pool1d(x.transpose(1, 2), 15, 5)
+
+
+def _jolt(velocity: Tensor) -> Tensor:
+    """Acceleration over half a second, root of the mean square: [B, T, C] → [B, C, many]."""
+    return (_half_second(_step(velocity).square()) + 1e-8).sqrt()
 
 
 def discriminator_input(
@@ -288,8 +295,8 @@ class MusicFaceTask:
         mean, scale = self.lessons.statistics()
         model.mean.data.copy_(torch.from_numpy(mean))
         model.scale.data.copy_(torch.from_numpy(scale))
-        if config.still:
-            _part(model, config.still).requires_grad_(False)
+        for part in config.still.split():
+            _part(model, part).requires_grad_(False)
         self.model, self.adversary = model, Discriminator(config.net.streams)
         self.reader = PhoneReader(STREAM, self.lessons.phones())
         self.models: dict[str, nn.Module] = {

@@ -24,7 +24,14 @@ from engine.training import checkpoint
 from engine.training.examples import frame_windows
 from engine.training.loop import CHECKPOINT, LOG, LoopConfig, read_log, train
 from engine.training.mixing import load_library, loudness, make_pair
-from engine.training.musicface import Lessons, MusicFaceTask, MusicFaceTraining, mmd, warped_cepstra
+from engine.training.musicface import (
+    Lessons,
+    MusicFaceTask,
+    MusicFaceTraining,
+    _jolt,
+    mmd,
+    warped_cepstra,
+)
 from engine.training.separator import (
     SeparatorTask,
     SeparatorTraining,
@@ -212,6 +219,15 @@ def test_musicface_learns(lessons: Path) -> None:
     batch = task.material.batch(np.random.default_rng(0), 0)
     losses = [float(task.step(batch, step, 0.0)["expression"].detach()) for step in range(20)]
     assert losses[-1] < 0.6 * losses[0]
+
+
+def test_a_turn_in_a_corner_is_more_of_a_jolt_than_a_round_one() -> None:
+    """Both as fast on average."""
+    t = torch.arange(60) / 30
+    round_one = torch.sin(2 * np.pi * t)[None, :, None]
+    corners = (2 / np.pi * torch.asin(torch.sin(2 * np.pi * t)))[None, :, None]
+    smooth, sharp = (_jolt(path[:, 1:] - path[:, :-1]) for path in (round_one, corners))
+    assert sharp.mean() > 1.5 * smooth.mean()
 
 
 @pytest.mark.parametrize("stretch", [1 / 1.2, 1.0, 1.2])
