@@ -201,7 +201,7 @@ def here(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "song.wav", noise(1.5, channels=2).T, SAMPLE_RATE)
     monkeypatch.chdir(tmp_path / "here")
     avatar = FakeAvatar(size=64)
-    monkeypatch.setattr(run_live, "_avatar", lambda config, drawing: avatar)
+    monkeypatch.setattr(run_live, "_avatar", lambda config, drawing, words: avatar)
     monkeypatch.setattr(run_live, "_drawing", lambda config: FakeDrawing(avatar))
     return tmp_path / "here", avatar
 
