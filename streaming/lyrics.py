@@ -27,9 +27,10 @@ LANGUAGE = "en-us"  # of espeak-ng, where no [la:…] says another
 LONGEST_S = 2.5  # that the last syllable of a line is held at most: nobody says when it ends
 CONSONANT_S = 0.08  # a vowel gets what consonants leave
 MOST_BYTES = 1 << 20
+VOICE = re.compile(r"[a-zA-Z0-9][\w+-]{0,39}")  # what espeak-ng calls a language or a voice
 PATIENCE_S = 20.0  # for espeak-ng
 TAG = re.compile(r"\[([a-zA-Z#]+):([^\]]*)\]")
-STAMP = r"(\d{1,3}):([0-5]?\d(?:[.:]\d{1,3})?)"
+STAMP = r"(\d{1,2}):([0-5]?\d(?:[.:]\d{1,3})?)"
 LINE_TIME = re.compile(rf"\s*\[{STAMP}\]")
 WORD_TIME = re.compile(rf"<{STAMP}>")
 
@@ -230,11 +231,17 @@ def espeak(words: Sequence[str], language: str) -> list[str]:
     missing or does not know the language."""
     if shutil.which("espeak-ng") is None:
         raise LookupError("espeak-ng is not installed (Debian: apt-get install espeak-ng)")
+    if not VOICE.fullmatch(language):
+        raise LookupError(f"[la:{language}]: expected a language of espeak-ng, such as en-us")
     clean = [re.sub(r"[^\w'’-]", "", word) or "-" for word in words]
-    answer = subprocess.run(
-        ["espeak-ng", "-q", "--ipa", "--sep=_", "-v", language, "--stdin"],
-        input=".\n\n".join(clean), capture_output=True, text=True, timeout=PATIENCE_S, check=False,
-    )  # fmt: skip
+    try:
+        answer = subprocess.run(
+            ["espeak-ng", "-q", "--ipa", "--sep=_", "-v", language, "--stdin"],
+            input=".\n\n".join(clean), capture_output=True, text=True, timeout=PATIENCE_S,
+            check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise LookupError(f"espeak-ng did not answer within {PATIENCE_S:.0f} s") from None
     lines = [line.strip() for line in answer.stdout.splitlines()]
     if answer.returncode:
         raise LookupError(f"espeak-ng: {' '.join(answer.stderr.split()) or 'it failed'}")

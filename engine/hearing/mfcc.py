@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.signals import F32
 from engine.timeline import FEATURE_RATE
@@ -24,11 +25,15 @@ PREEMPHASIS = np.float32(0.97)
 SLOPE_HOPS = 5  # hops that a derivative looks back over
 
 
+def mel_edges() -> NDArray[np.float64]:
+    """Hz where the triangles of the MEL_BANDS begin, peak and end: [MEL_BANDS + 2], 0 … 8 kHz."""
+    top = 2595 * np.log10(1 + FEATURE_RATE / 2 / 700)
+    return np.asarray(700 * (10 ** (np.linspace(0, top, MEL_BANDS + 2) / 2595) - 1))
+
+
 def mel_bank() -> F32:
     """Triangular filterbank [MEL_BANDS, FFT/2 + 1], 0 … 8 kHz, as python_speech_features has it."""
-    top = 2595 * np.log10(1 + FEATURE_RATE / 2 / 700)
-    hertz = 700 * (10 ** (np.linspace(0, top, MEL_BANDS + 2) / 2595) - 1)
-    edges = np.floor((FFT + 1) * hertz / FEATURE_RATE)
+    edges = np.floor((FFT + 1) * mel_edges() / FEATURE_RATE)
     bins = np.arange(FFT // 2 + 1)
     low, mid, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising = (bins - low) / (mid - low)

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.hearing.mfcc import BASIS, COEFFICIENTS, MEL_BANDS
+from engine.hearing.mfcc import BASIS, COEFFICIENTS, MEL_BANDS, mel_edges
 from engine.metrics.mouth import MOUTH
 from engine.motion.blendshapes import ARKIT
 from engine.motion.musicface_net import STREAM, Acted, Discriminator, MusicFace, MusicFaceConfig
 from engine.motion.visemes import CLASSES
-from engine.timeline import FEATURE_RATE, FRAME, HOP, MAX_LOOKAHEAD
+from engine.timeline import FRAME, HOP, MAX_LOOKAHEAD
 from engine.training.examples import frame_windows
 from engine.training.loop import (
     LoopConfig,
@@ -171,8 +171,7 @@ def warped_cepstra(stretch: float) -> np.ndarray:
     `stretch` times as high, c0 as before (Pitz & Ney, "Vocal tract normalization equals linear
     transformation in cepstral space", 2005)."""
     lift = np.sqrt((BASIS**2).sum(1, keepdims=True))
-    top = 2595 * np.log10(1 + FEATURE_RATE / 2 / 700)
-    hertz = 700 * (10 ** (np.linspace(0, top, MEL_BANDS + 2)[1:-1] / 2595) - 1)
+    hertz = mel_edges()[1:-1]
     bands = np.arange(MEL_BANDS)
     source = np.interp(hertz / stretch, hertz, bands)
     shift = np.maximum(0, 1 - np.abs(source[:, None] - bands))
@@ -185,8 +184,8 @@ def warped_cepstra(stretch: float) -> np.ndarray:
 class PhoneReader(nn.Module):
     """Ours, for training only: which sound is sung, told from the encoded voice.
 
-    Lips that touch are seen in one frame of twenty; regression alone takes weeks to notice. Telling
-    sounds apart teaches the encoder at once what the mouth will need.
+    Lips that touch are rare, and regression alone learns little of them; telling sounds apart
+    teaches the encoder what the mouth will need.
     """
 
     def __init__(self, inputs: int, phones: np.ndarray) -> None:

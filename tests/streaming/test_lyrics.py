@@ -112,6 +112,9 @@ def test_espeak_says_how_words_sound(tmp_path):
     assert labels.startswith("ɹˈoʊ")
     assert labels.endswith("li")
     assert lyrics.espeak(["fire", "-", "l'amour"], "fr")[1] == ""
+    for odd in ("--help", "a\0b", ""):
+        with pytest.raises(LookupError, match="expected a language"):
+            lyrics.espeak(["la"], odd)
     with pytest.raises(LookupError, match="voice"):
         lyrics.espeak(["la"], "nonsense")
 
