@@ -106,7 +106,7 @@ def cepstra(recent: F32) -> F32:
     found = []
     for back in range(WINDOWS):
         stop = len(recent) - back * FEATURE_HOP
-        energy = mfcc.mel_of_frame(recent[stop - mfcc.WINDOW - 1 : stop])
+        energy = mfcc.mel_of_frames(recent[None, stop - mfcc.WINDOW - 1 : stop])[0]
         found.append(mfcc.BASIS @ np.log(energy + 1e-8))
     return np.asarray(np.mean(found, axis=0)[COEFFICIENTS], np.float32)
 

@@ -1,4 +1,4 @@
-"""Hot loops of hearing: FIR decimation, framed power spectra, band sums, running views, cepstra.
+"""Hot loops of hearing: FIR decimation, framed power spectra, band sums, running means, cepstra.
 
 Each numba function has a plain numpy twin of the same name with `_plain`; tests hold them together.
 Everything is float32 in and out; each output element is computed alone, in one fixed order, so that
@@ -180,6 +180,49 @@ def running_views_plain(
         views[t, :, 0] = np.clip((decibels - loudness[:, None] + 20) / 20, -2.5, 2.5)
         views[t, :, 1] = np.clip((decibels - means) / 12, -3, 3)
     return views, hops, level, means
+
+
+@njit(cache=True, nogil=True)
+def over_loudness(
+    energy: F32, hops: F32, level: F32, quiet: float, memory: float
+) -> tuple[F32, F32, F32]:
+    """Stems' band energies [T, B, S, bands] over the running mean of their sum's, which is at least
+    `quiet`; a hop of less teaches it nothing.
+
+    hops, level: [B], of the hops before. Returns the quotients and both after them.
+    """
+    steps, batch, stems, bands = energy.shape
+    out = np.empty_like(energy)
+    hops, level = hops.copy(), level.copy()
+    for t in range(steps):
+        for b in range(batch):
+            total = np.float32(0.0)
+            for s in range(stems):
+                for k in range(bands):
+                    total += energy[t, b, s, k]
+            mean = total / np.float32(bands)
+            if mean > np.float32(quiet):
+                hops[b] = min(hops[b] + np.float32(1.0), np.float32(memory))
+                level[b] += (mean - level[b]) / hops[b]
+            scale = np.float32(1.0) / max(level[b], np.float32(quiet))
+            for s in range(stems):
+                for k in range(bands):
+                    out[t, b, s, k] = energy[t, b, s, k] * scale
+    return out, hops, level
+
+
+def over_loudness_plain(
+    energy: F32, hops: F32, level: F32, quiet: float, memory: float
+) -> tuple[F32, F32, F32]:
+    """Twin of `over_loudness`."""
+    out = np.empty_like(energy)
+    for t, stems in enumerate(energy):
+        mean = stems.sum(axis=1).mean(axis=1)
+        heard = mean > np.float32(quiet)
+        hops = np.where(heard, np.minimum(hops + 1, np.float32(memory)), hops)
+        level = np.where(heard, level + (mean - level) / np.maximum(hops, 1), level)
+        out[t] = stems / np.maximum(level, np.float32(quiet))[:, None, None]
+    return out, hops, level
 
 
 @njit(cache=True, nogil=True)

@@ -9,10 +9,10 @@ import numpy as np
 from engine.hearing import mfcc
 from engine.signals import F32
 from engine.timeline import HOP_RATE
-from kernels.spectral import cepstra
+from kernels.spectral import cepstra, over_loudness
 
-MEMORY = np.float32(10 * HOP_RATE)  # hops that the running loudness remembers
-QUIET = np.float32(1e-6)  # mel energy near -65 dBFS: below it, silence; it is not made louder
+MEMORY = 10.0 * HOP_RATE  # hops that the running loudness remembers
+QUIET = 1e-6  # mel energy near -65 dBFS: below it, silence; it is not made louder
 RANGE = 1e-4  # energies 40 dB under the running loudness count as silence
 
 
@@ -38,12 +38,5 @@ class Loudness:
         return LoudnessState(np.zeros(batch, np.float32), np.zeros(batch, np.float32))
 
     def __call__(self, x: F32, state: LoudnessState) -> tuple[F32, LoudnessState]:
-        out = np.empty_like(x)
-        hops, level = state
-        for k, stems in enumerate(x):
-            energy = stems.sum(axis=1).mean(axis=1)
-            audible = energy > QUIET
-            hops = np.where(audible, np.minimum(hops + 1, MEMORY), hops)
-            level = np.where(audible, level + (energy - level) / np.maximum(hops, 1), level)
-            out[k] = stems / np.maximum(level, QUIET)[:, None, None]
-        return out, LoudnessState(hops, level)
+        relative, hops, level = over_loudness(x, state.hops, state.level, QUIET, MEMORY)
+        return relative, LoudnessState(hops, level)

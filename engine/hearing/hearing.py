@@ -12,11 +12,9 @@ from engine.hearing.framing import Framer, FramerState
 from engine.hearing.mfcc import (
     BASIS,
     COEFFICIENTS,
-    MEL_BANDS,
-    WINDOW,
     Slope,
     SlopeState,
-    mel_of_frame,
+    mel_of_frames,
 )
 from engine.hearing.resample import Decimator, DecimatorState
 from engine.hearing.separator import Separator, SeparatorState
@@ -67,7 +65,11 @@ class Hearing:
     def __call__(self, x: F32, state: HearingState) -> tuple[Heard, HearingState]:
         apart = len(x) == 2
         first, first_state = self.decimator(x[0], state.first)
-        second, second_state = self.decimator(x[1] if apart else 0 * x[0], state.second)
+        if apart:
+            second, second_state = self.decimator(x[1], state.second)
+        else:
+            second = 0 * first
+            second_state = first_state._replace(history=0 * first_state.history)
         frames, framer = self.framer(np.stack([first, second]), state.framer)
         if apart:
             energy, separator = _stem_energy(frames), state.separator
@@ -87,19 +89,13 @@ class Hearing:
     def _separate(self, frames: F32, state: SeparatorState) -> tuple[F32, F32, SeparatorState]:
         """Mixture frames → mel energies of both stems [k, 2, 26], activity [k]."""
         separation, state = self.separator(frames, state)
-        energy = np.empty((len(frames), 2, MEL_BANDS), np.float32)
-        for k, frame in enumerate(frames):
-            energy[k] = separation.mel[k] ** 2 * mel_of_frame(frame[-WINDOW - 1 :])
+        energy = separation.mel**2 * mel_of_frames(frames)[:, None]
         return energy, separation.activity, state
 
 
 def _stem_energy(frames: F32) -> F32:
     """[k, 2, 1024] → mel energies [k, 2, 26] of known stems."""
-    energy = np.empty((len(frames), 2, MEL_BANDS), np.float32)
-    for k, stems in enumerate(frames):
-        for stem in range(2):
-            energy[k, stem] = mel_of_frame(stems[stem, -WINDOW - 1 :])
-    return energy
+    return np.stack([mel_of_frames(frames[:, stem]) for stem in range(2)], axis=1)
 
 
 def _activity(voice: F32) -> F32:

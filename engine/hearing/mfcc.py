@@ -59,10 +59,15 @@ COSINE, SINE = twiddles(FFT)
 HAMMING = np.hamming(WINDOW).astype(np.float32)
 
 
-def mel_of_frame(frame: F32) -> F32:
-    """Mel band energies [26] of one frame: WINDOW samples and the one before them. [WINDOW + 1]"""
-    emphasised = frame[1:] - PREEMPHASIS * frame[:-1]
-    return mel_power(emphasised, HAMMING, COSINE, SINE, BANK, LOWS, HIGHS)
+def mel_of_frames(frames: F32) -> F32:
+    """Mel band energies [k, 26] of frames that end with WINDOW samples and the one before them,
+    [k, WINDOW + 1 or more]."""
+    newest = frames[:, -WINDOW - 1 :]
+    emphasised = newest[:, 1:] - PREEMPHASIS * newest[:, :-1]
+    energy = np.empty((len(frames), MEL_BANDS), np.float32)
+    for k, frame in enumerate(emphasised):
+        energy[k] = mel_power(frame, HAMMING, COSINE, SINE, BANK, LOWS, HIGHS)
+    return energy
 
 
 class SlopeState(NamedTuple):

@@ -74,9 +74,6 @@ class Separator:
 
 def _band_power(frames: F32) -> F32:
     """[k, 1024] → [k, 96]."""
-    powers = np.empty((len(frames), bands.BANDS), np.float32)
-    for k, frame in enumerate(frames):
-        spectrum = stft.spectrum(frame)
-        power = spectrum.real**2 + spectrum.imag**2
-        powers[k] = band_sums(power, bands.BANK, bands.LOWS, bands.HIGHS)
-    return powers
+    spectra = stft.spectrum(frames)
+    powers = spectra.real**2 + spectra.imag**2
+    return np.stack([band_sums(power, bands.BANK, bands.LOWS, bands.HIGHS) for power in powers])

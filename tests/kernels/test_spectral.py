@@ -16,6 +16,8 @@ from kernels.spectral import (
     decimate_plain,
     mel_power,
     mel_power_plain,
+    over_loudness,
+    over_loudness_plain,
     running_views,
     running_views_plain,
 )
@@ -58,6 +60,19 @@ def test_running_views(noise: np.ndarray) -> None:
     for one, other in zip(fast, plain, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4, rtol=1e-5)
     np.testing.assert_array_equal(before.means, kept)  # the old state stays valid
+
+
+def test_over_loudness(noise: np.ndarray) -> None:
+    energy = noise[: 60 * 2 * 2 * 26].reshape(60, 2, 2, 26) ** 2
+    energy[20:30, 1] = 0
+    hops, level = np.zeros(2, np.float32), np.zeros(2, np.float32)
+    fast = over_loudness(energy, hops, level, 1e-6, 50.0)
+    plain = over_loudness_plain(energy, hops, level, 1e-6, 50.0)
+    for one, other in zip(fast, plain, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+    assert fast[1].tolist() == [50, 50]
+    assert not hops.any()
+    assert not level.any()
 
 
 def test_cepstra(noise: np.ndarray) -> None:
