@@ -296,6 +296,17 @@ def _accents(truth: Truth, music: Music) -> F64:
     return np.array(picked)
 
 
+def pulse_phase(truth: Truth, frames: int) -> F64:
+    """[T] how far a frame is on its way from one pulse of the head to the next, 0 … 1; nan where
+    nothing beats."""
+    if truth.speech or len(truth.beats) < 2:
+        return np.full(frames, np.nan)
+    grid = pulse_grid(np.array(truth.beats), np.array(truth.downbeats), frames / FRAME_RATE)
+    times = frame_times(frames)
+    k = (np.searchsorted(grid, times, side="right") - 1).clip(0, len(grid) - 2)
+    return ((times - grid[k]) / (grid[k + 1] - grid[k])).clip(0, 1)
+
+
 def _near(grid: F64, times: F64) -> F64:
     """[len(grid)] 1 where one of `times` lies within 90 ms of a beat, else 0."""
     if not len(times):

@@ -2,7 +2,9 @@
 
 p_t = p_{t-1} + s_t · d_t (MusicFace, Sec. 3.3.2): s_t [6] ≥ 0 is the same in every take of a song,
 d_t in [-1, 1] is drawn anew. The speed is a train of strokes, each a smooth bell over time that
-starts and ends at rest, so direction may turn between two strokes without a jerk.
+starts and ends at rest, so direction may turn between two strokes without a jerk. Strokes end on
+beats, as people's do: who moves in time is at rest for an instant when the beat falls (the
+kinematic beat of Beat Align).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ YAW, PITCH, ROLL, X, Y, Z = range(6)
 LIMIT = np.array([0.45, 0.30, 0.25, 0.03, 0.03, 0.03])  # rad, rad, rad, m, m, m
 STROKE = np.array([0.150, 0.085, 0.085, 0.0075, 0.0060, 0.0075])  # one stroke at full music
 SHORTEST_BEAT = 0.45  # seconds: quicker music is nodded at half its pace
+LARGE, SMALL = 0.8, 0.35  # of STROKE, turns and tilts that last a beat
 NOD = 0.42  # share of a beat that the quick half of a nod takes
 
 
@@ -32,7 +35,7 @@ class Strokes:
     edge: F64  # [K + 1] seconds
     peak: F64  # [K] share of the stroke, 0 … 1
     size: F64  # [K] scale of its travel
-    nods: bool = False  # strokes alternate: down on the beat, up after it
+    nods: bool = False  # strokes alternate: down to the beat, up after it
 
 
 def pulse_grid(beats: F64, downbeats: F64, duration: float) -> F64:
@@ -53,22 +56,17 @@ def pulse_grid(beats: F64, downbeats: F64, duration: float) -> F64:
 
 
 def _long_strokes(grid: F64, dense: F64, offset: int) -> Strokes:
-    """Turns and tilts: two beats long, one where syllables are dense, quickest on a beat."""
-    half = (grid[1:] + grid[:-1]) / 2
-    edge, peak, k = [half[offset]], [], offset
-    while k + 2 < len(half):
-        size = 1 if dense[k + 1] > 0.6 else 2
-        peak.append((grid[k + 1] - half[k]) / (half[k + size] - half[k]))
-        edge.append(half[k + size])
-        k += size
-    return Strokes(np.array(edge), np.array(peak), np.ones(len(peak)))
+    """Turns and tilts: from beat to beat, large and small in turn, all large where syllables are
+    dense."""
+    number = np.arange(len(grid) - 1)
+    large = ((number + offset) % 2 == 0) | (dense[:-1] > 0.6)
+    return Strokes(grid, np.full(len(number), 0.5), np.where(large, LARGE, SMALL))
 
 
 def _nods(grid: F64, accent: F64) -> Strokes:
-    """Down on the beat, quickly; up before the next, slowly; as deep as the beat has accent."""
-    gap = np.diff(grid, prepend=2 * grid[0] - grid[1], append=2 * grid[-1] - grid[-2])
-    half = NOD / 2 * np.minimum(gap[1:], gap[:-1])
-    edge = np.stack([grid - half, grid + half], 1).ravel()
+    """Down, quickly, to be lowest on the beat; up after it, slowly; as deep as it has accent."""
+    down = NOD * np.diff(grid, prepend=2 * grid[0] - grid[1])
+    edge = np.stack([grid - down, grid], 1).ravel()
     return Strokes(edge, np.full(len(edge) - 1, 0.5), np.repeat(accent, 2)[:-1], nods=True)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from engine.metrics import beats
 from engine.motion.blendshapes import EYE_BLINK_LEFT, EYE_BLINK_RIGHT, INDEX
 from engine.motion.mouthing import STYLES
 from engine.motion.visemes import (
@@ -22,7 +23,7 @@ from engine.motion.visemes import (
 )
 from engine.signals import F32
 from engine.timeline import FEATURE_RATE, FRAME_RATE
-from engine.training.performer import Performance, perform
+from engine.training.performer import Performance, perform, pulse_phase
 from engine.training.swaying import LIMIT
 from engine.training.truth import Note, Phrase, Truth
 
@@ -287,17 +288,50 @@ def test_two_takes_share_speed_but_not_direction(song: tuple[Truth, F32]) -> Non
     assert np.mean(yaws) < 0.6
 
 
-def test_head_moves_with_the_beat(song: tuple[Truth, F32]) -> None:
+def test_head_arrives_on_the_beat(song: tuple[Truth, F32]) -> None:
+    """It is slowest when the beat falls, in the mean over takes, much slower than between."""
     truth = song[0]
-    beats = np.array(truth.beats)[8:-10]
+    seen = np.array(truth.beats)[8:-10]
     time = (np.arange(len(speed(take(song)))) + 1) / FRAME_RATE
     lags = np.linspace(-0.25, 0.25, 31) * 60 / TEMPO * 2
     pulled = np.mean(
-        [[np.interp(beats + lag, time, speed(take(song, seed))).mean() for lag in lags]
+        [[np.interp(seen + lag, time, speed(take(song, seed))).mean() for lag in lags]
          for seed in range(5)], axis=0,
     )  # fmt: skip
-    assert abs(lags[pulled.argmax()]) < 0.08
+    assert abs(lags[pulled.argmin()]) < 0.08
     assert pulled.max() > 1.5 * pulled.min()
+
+
+def test_head_keeps_time_with_its_own_song(song: tuple[Truth, F32]) -> None:
+    """Beat Align, against the same motions on songs of other tempos."""
+    truth, voice = song
+    takes = []
+    for tempo in (0.8, 0.93, 1.0, 1.1, 1.23):
+        slower = replace(
+            truth,
+            beats=tuple(beat / tempo for beat in truth.beats),
+            downbeats=tuple(beat / tempo for beat in truth.downbeats),
+        )
+        head = perform(slower, voice, POP, np.random.default_rng(0)).head
+        heard = beats.audio_beats(slower.beats)
+        takes.append(beats.Take(beats.motion_beats(head), heard, len(head)))
+    found = beats.against_shuffled(takes)
+    assert found.score > 1.15 * found.shuffled
+    assert found.p < 0.05
+
+
+def test_the_pulse_begins_anew_on_each_beat(song: tuple[Truth, F32]) -> None:
+    """And goes evenly from one to the next; what has no beat has no pulse."""
+    truth, _ = song
+    frames = int(truth.duration * FRAME_RATE)
+    phase = pulse_phase(truth, frames)
+    times = (np.arange(frames) + 0.5) / FRAME_RATE
+    struck = np.array(truth.beats)
+    times = times[times > struck[0]]
+    since = times - struck[np.searchsorted(struck, times, side="right") - 1]
+    np.testing.assert_allclose(phase[-len(since) :], since * TEMPO / 60, atol=1e-6)
+    for without in (replace(truth, beats=()), replace(truth, speech=True)):
+        assert np.isnan(pulse_phase(without, frames)).all()
 
 
 def test_head_is_smooth_and_rests(song: tuple[Truth, F32]) -> None:
