@@ -52,11 +52,14 @@ songs: $(VENV)/dev
 	$(PY) -m engine.training.songs --out $(CORPUS)/valid --hours 0.25 --seed 900000 --split held-out --jobs $(JOBS)
 	$(PY) -m engine.training.songs --out $(CORPUS)/unseen --kind backings --hours 0.25 --seed 950000 --split held-out --jobs $(JOBS)
 
+ACT = seq 0 $$(($(JOBS) - 1)) | xargs -P $(JOBS) -I PART $(PY) -m engine.training.acting \
+	--separator engine/weights/separator.onnx --part PART/$(JOBS)
+
 train: songs
 	$(PY) -m engine.training.separator --set songs=$(CORPUS)/train --set hard=$(CORPUS)/backings --set valid=$(CORPUS)/valid --set loop.out=$(RUNS)/separator
 	$(PY) -m engine.training.ship separator $(RUNS)/separator
-	$(PY) -m engine.training.acting --songs $(CORPUS)/train --hard $(CORPUS)/backings --separator engine/weights/separator.onnx --out $(CORPUS)/lessons
-	$(PY) -m engine.training.acting --songs $(CORPUS)/valid --hard $(CORPUS)/unseen --separator engine/weights/separator.onnx --out $(CORPUS)/lessons-valid
+	$(ACT) --songs $(CORPUS)/train --hard $(CORPUS)/backings --out $(CORPUS)/lessons
+	$(ACT) --songs $(CORPUS)/valid --hard $(CORPUS)/unseen --out $(CORPUS)/lessons-valid
 	$(PY) -m engine.training.musicface --set lessons=$(CORPUS)/lessons --set valid=$(CORPUS)/lessons-valid --set loop.score_every=500 --set loop.out=$(RUNS)/musicface
 	$(PY) -m engine.training.ship musicface $(RUNS)/musicface
 

@@ -21,7 +21,13 @@ class _Plain(nn.modules.batchnorm._BatchNorm):
 
 
 class Norm1d(_Plain, nn.BatchNorm1d):
-    """x: [B, C] or [B, C, T]."""
+    """x: [B, C] or [B, C, T]; learns quickest where x lies in memory as [B, T, C]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or x.dim() == 2:
+            return super().forward(x)
+        rows = x.transpose(1, 2)
+        return super().forward(rows.flatten(0, 1)).view(rows.shape).transpose(1, 2)
 
 
 class Norm2d(_Plain, nn.BatchNorm2d):

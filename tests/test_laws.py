@@ -30,7 +30,7 @@ from engine.motion.eyes import Eyes
 from engine.motion.musicface import MusicFace
 from engine.motion.musicface_net import (
     SMALL,
-    AttentionModulator,
+    AttentionModulators,
     PoseNetwork,
 )
 from engine.motion.musicface_net import MusicFace as MusicFaceNet
@@ -165,8 +165,8 @@ PARTS = {
         exact=False,
     ),
     "musicface net": Part(_Coded, _tensor(2, 39, 26), axis=1, minute=60, exact=False),
-    "atm": Part(
-        lambda: _quiet(AttentionModulator(256, 64)), _tensor(256), axis=1, minute=1800, exact=False
+    "atms": Part(
+        lambda: _quiet(AttentionModulators(256, 64)), _tensor(256), axis=1, minute=1800, exact=False
     ),
     "pgn": Part(lambda: _quiet(PoseNetwork(263)), _tensor(263), axis=1, minute=600, exact=False),
 }

@@ -19,6 +19,8 @@ FEATURES = 26  # MFCC and derivatives
 WINDOW = 39  # hops of 10 ms
 STREAM = 128  # encoded channels of one stream
 POSE = 6
+GENERATORS = 3  # of expression, head and eyes
+OPEN = 2.0  # logit of attention before training
 POSE_UNIT = (0.3, 0.3, 0.3, 0.03, 0.03, 0.03)  # radians and metres that the network calls 1
 LEAK = 0.01  # share of the pose lost each frame: p may not walk away in an hour
 FREE, PULL = 1.3, 0.2  # beyond FREE units the pose is pulled back by this share of the excess
@@ -62,17 +64,47 @@ def mlp(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, 128), nn.ReLU(), nn.Linear(128, outputs))
 
 
-class ResidualBlock(nn.Module):
-    """Two 3-tap convolutions and a shortcut over hops; `stride` 2 where Table 4 downsamples."""
+class Taps(nn.Conv1d):
+    """A convolution over hops, [N, C, L] → [N, C', L'], zeros around it.
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    It learns by matrix products over rows that lie as [N, L, C] (which `forward` returns a view
+    of): on a processor that takes less than half the time of the convolution's own gradients.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        learning_here = self.training and x.device.type == "cpu"
+        return self.by_rows(x) if learning_here else super().forward(x)
+
+    def by_rows(self, x: Tensor) -> Tensor:
+        """The same, as products of rows."""
+        reach, stride, around = self.kernel_size[0], self.stride[0], int(self.padding[0])
+        rows = F.pad(x.transpose(1, 2), (0, 0, around, around))
+        last = rows.shape[1] - reach
+        weights = self.weight.transpose(1, 2).flatten(1).chunk(self.groups)
+        made = []
+        for part, weight in zip(rows.chunk(self.groups, 2), weights, strict=True):
+            taps = [part[:, k : last + k + 1 : stride] for k in range(reach)]
+            made.append(F.linear(torch.cat(taps, 2), weight))
+        y = torch.cat(made, 2)
+        return (y if self.bias is None else y + self.bias).transpose(1, 2)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3-tap convolutions and a shortcut over hops; `stride` 2 where Table 4 downsamples.
+
+    inputs, outputs: channels of all streams, which stay apart.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, streams: int) -> None:
         super().__init__()
-        self.first = nn.Conv1d(inputs, outputs, 3, stride, 1, bias=False)
+        self.first = Taps(inputs, outputs, 3, stride, 1, groups=streams, bias=False)
         self.first_norm = Norm1d(outputs)
-        self.second = nn.Conv1d(outputs, outputs, 3, 1, 1, bias=False)
+        self.second = Taps(outputs, outputs, 3, 1, 1, groups=streams, bias=False)
         self.second_norm = Norm1d(outputs)
         same = inputs == outputs and stride == 1
-        self.shortcut = None if same else nn.Conv1d(inputs, outputs, 1, stride, bias=False)
+        self.shortcut = (
+            None if same else Taps(inputs, outputs, 1, stride, groups=streams, bias=False)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.first_norm(self.first(x)))
@@ -80,41 +112,47 @@ class ResidualBlock(nn.Module):
         return F.relu(y + (x if self.shortcut is None else self.shortcut(x)))
 
 
-class AudioEncoder(nn.Module):
-    """AE of one stream, Table 4: [N, 26 + code, 39] → [N, 128].
+class AudioEncoders(nn.Module):
+    """TSAE: an AE of Table 4 for each of S streams, [N, S·(26 + code), 39] → [N, S·128].
 
+    The streams are groups of the same layers: as many parameters as S encoders, a call for each
+    layer instead of S, since live it is calls that cost. The fully connected layers are
+    convolutions as long as what they see.
     Table 4 ends at 256, but Table 5 and the PGN's 268 inputs need 128 a stream: the last FC is 128.
     """
 
     def __init__(self, config: MusicFaceConfig) -> None:
         super().__init__()
-        w = config.width
-        self.enter = nn.Conv1d(FEATURES + config.code, w, 3, padding=1, bias=False)
+        streams = config.streams
+        w = config.width * streams
+        self.enter = Taps(
+            (FEATURES + config.code) * streams, w, 3, padding=1, groups=streams, bias=False
+        )
         self.enter_norm = Norm1d(w)
         plan = ((1, 1), (2, 2), (2, 1), (4, 2), (4, 1), (8, 2), (8, 1), (16, 2))  # width, stride
         widths = [1, *(times for times, _ in plan)]
         self.blocks = nn.Sequential(
             *(
-                ResidualBlock(w * before, w * times, stride)
+                ResidualBlock(w * before, w * times, stride, streams)
                 for before, (times, stride) in zip(widths[:-1], plan, strict=True)
             )
         )
-        self.squeeze = nn.Linear(16 * w * 3, 24 * w)
-        self.leave = nn.Linear(24 * w, STREAM)
+        self.squeeze = Taps(16 * w, 24 * w, 3, groups=streams)
+        self.leave = Taps(24 * w, STREAM * streams, 1, groups=streams)
 
     def forward(self, window: Tensor) -> Tensor:
         x = self.blocks(F.relu(self.enter_norm(self.enter(window))))
-        return F.relu(self.leave(F.relu(self.squeeze(x.flatten(1)))))
+        return F.relu(self.leave(F.relu(self.squeeze(x))))[..., 0]
 
 
 class CausalConv(nn.Module):
     """3 taps over frames, `dilation` apart, left-padded: [B, C, T], past [B, C, 2·dilation]."""
 
-    def __init__(self, inputs: int, outputs: int, dilation: int) -> None:
+    def __init__(self, inputs: int, outputs: int, dilation: int, groups: int = 1) -> None:
         super().__init__()
         self.reach = 2 * dilation
         self.inputs = inputs
-        self.conv = nn.Conv1d(inputs, outputs, 3, dilation=dilation)
+        self.conv = nn.Conv1d(inputs, outputs, 3, dilation=dilation, groups=groups)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         joined = torch.cat([past, x], dim=2)
@@ -131,25 +169,29 @@ class AttentionState(NamedTuple):
     up1: Tensor
 
 
-class AttentionModulator(nn.Module):
-    """ATM, Eq. 4 and Table 5: weights in (0, 1) for each of the 256 channels, frame by frame.
+class AttentionModulators(nn.Module):
+    """The three ATMs, Eq. 4 and Table 5: weights in (0, 1) for each of the 256 channels, frame by
+    frame, of the expression, the head and the eyes; groups of the same layers, as the encoders are.
 
     The paper's temporal U-Net halves time and sees the future. Ours is causal: stride becomes
     dilation 1, 2, 4, 8 (the same reach, one frame in, one frame out). Table 5's FC after the U-Net
     mixes over time as printed; ours acts on the channels of each frame, the only causal reading.
+    They begin open: what starts shut hands no gradient on, and stayed shut.
     """
 
     def __init__(self, channels: int, inner: int) -> None:
         super().__init__()
-        self.down1 = CausalConv(channels, inner, 1)
-        self.down2 = CausalConv(inner, inner, 2)
-        self.down3 = CausalConv(inner, inner, 4)
-        self.bottom = CausalConv(inner, inner, 8)
-        self.up3 = CausalConv(2 * inner, inner, 4)
-        self.up2 = CausalConv(2 * inner, inner, 2)
-        self.up1 = CausalConv(2 * inner, inner, 1)
-        self.widen = nn.Linear(inner, channels)
-        self.weigh = nn.Linear(channels, channels)
+        wide, all_channels = GENERATORS * inner, GENERATORS * channels
+        self.down1 = CausalConv(channels, wide, 1)
+        self.down2 = CausalConv(wide, wide, 2, GENERATORS)
+        self.down3 = CausalConv(wide, wide, 4, GENERATORS)
+        self.bottom = CausalConv(wide, wide, 8, GENERATORS)
+        self.up3 = CausalConv(2 * wide, wide, 4, GENERATORS)
+        self.up2 = CausalConv(2 * wide, wide, 2, GENERATORS)
+        self.up1 = CausalConv(2 * wide, wide, 1, GENERATORS)
+        self.widen = nn.Conv1d(wide, all_channels, 1, groups=GENERATORS)
+        self.weigh = nn.Conv1d(all_channels, all_channels, 1, groups=GENERATORS)
+        nn.init.constant_(self.weigh.bias, OPEN)  # type: ignore[arg-type]
 
     def initial_state(self, batch: int = 1) -> AttentionState:
         """Nothing before the first frame."""
@@ -157,27 +199,34 @@ class AttentionModulator(nn.Module):
         return AttentionState(*(torch.zeros(batch, conv.inputs, conv.reach) for conv in convs))
 
     def forward(self, x: Tensor, state: AttentionState) -> tuple[Tensor, AttentionState]:
-        """x: [B, T, C] → attention [B, T, C]."""
+        """x: [B, T, C] → attention [B, T, 3, C]."""
         d1, down1 = self.down1(x.transpose(1, 2), state.down1)
         d2, down2 = self.down2(d1, state.down2)
         d3, down3 = self.down3(d2, state.down3)
         y, bottom = self.bottom(d3, state.bottom)
-        y, up3 = self.up3(torch.cat([y, d3], 1), state.up3)
-        y, up2 = self.up2(torch.cat([y, d2], 1), state.up2)
-        y, up1 = self.up1(torch.cat([y, d1], 1), state.up1)
-        attention = torch.sigmoid(self.weigh(F.relu(self.widen(y.transpose(1, 2)))))
-        return attention, AttentionState(down1, down2, down3, bottom, up3, up2, up1)
+        y, up3 = self.up3(_each_with(y, d3), state.up3)
+        y, up2 = self.up2(_each_with(y, d2), state.up2)
+        y, up1 = self.up1(_each_with(y, d1), state.up1)
+        attention = torch.sigmoid(self.weigh(F.relu(self.widen(y))))
+        after = AttentionState(down1, down2, down3, bottom, up3, up2, up1)
+        return attention.transpose(1, 2).unflatten(2, (GENERATORS, x.shape[2])), after
 
 
-class NoModulator(nn.Module):
-    """In the ATM's place where there is none: every channel counts fully."""
+def _each_with(y: Tensor, skipped: Tensor) -> Tensor:
+    """Each ATM's channels of y beside its channels of what skipped the deeper layers. [B, C, T]"""
+    pairs = [part.unflatten(1, (GENERATORS, -1)) for part in (y, skipped)]
+    return torch.cat(pairs, 2).flatten(1, 2)
+
+
+class NoModulators(nn.Module):
+    """In the ATMs' place where there are none: every channel counts fully."""
 
     def initial_state(self, batch: int = 1) -> AttentionState:
         """Nothing to remember."""
         return AttentionState(*(torch.zeros(batch, 0, 0) for _ in AttentionState._fields))
 
     def forward(self, x: Tensor, state: AttentionState) -> tuple[Tensor, AttentionState]:
-        return torch.ones_like(x), state
+        return torch.ones_like(x)[:, :, None].expand(-1, -1, GENERATORS, -1), state
 
 
 class PoseState(NamedTuple):
@@ -208,11 +257,16 @@ class PoseNetwork(nn.Module):
 
     def forward(self, x: Tensor, state: PoseState) -> tuple[Tensor, PoseState]:
         """x: [B, T, inputs] → pose [B, T, 6] in POSE_UNITs."""
+        pose, _, after = self.roll(x, state)
+        return pose, after
+
+    def roll(self, x: Tensor, state: PoseState) -> tuple[Tensor, Tensor, PoseState]:
+        """The same, and what the LSTM makes of each frame [B, T, 128]."""
         speed = self.speed(x).abs().clamp(max=0.5)
         from_sound, from_pose = self.lstm.weight_ih.split([x.shape[2], 2 * POSE], dim=1)
         heard = F.linear(x, from_sound, self.lstm.bias_ih + self.lstm.bias_hh)
         pose, velocity, hidden, cell = state
-        path = []
+        path, thoughts = [], []
         for t in range(x.shape[1]):
             gates = heard[:, t] + F.linear(torch.cat([pose, velocity], 1), from_pose)
             gates = gates + F.linear(hidden, self.lstm.weight_hh)
@@ -223,7 +277,9 @@ class PoseNetwork(nn.Module):
             bounded = moved - PULL * (F.relu(moved - FREE) - F.relu(-moved - FREE))
             pose, velocity = bounded, bounded - pose
             path.append(pose)
-        return torch.stack(path, 1), PoseState(pose, velocity, hidden, cell)
+            thoughts.append(hidden)
+        after = PoseState(pose, velocity, hidden, cell)
+        return torch.stack(path, 1), torch.stack(thoughts, 1), after
 
 
 class PoseMLP(nn.Module):
@@ -240,11 +296,14 @@ class PoseMLP(nn.Module):
     def forward(self, x: Tensor, state: PoseState) -> tuple[Tensor, PoseState]:
         return self.pose(x), state
 
+    def roll(self, x: Tensor, state: PoseState) -> tuple[Tensor, Tensor, PoseState]:
+        """As PoseNetwork's: pose, what its first layer makes of each frame [B, T, 128], state."""
+        thoughts = self.pose[:2](x)
+        return self.pose[2](thoughts), thoughts, state
+
 
 class MusicFaceState(NamedTuple):
-    expression: AttentionState
-    head: AttentionState
-    eyes: AttentionState
+    attention: AttentionState
     pose: PoseState
 
 
@@ -264,12 +323,9 @@ class MusicFace(nn.Module):
         self.mean = nn.Parameter(torch.zeros(streams, FEATURES), requires_grad=False)
         self.scale = nn.Parameter(torch.ones(streams, FEATURES), requires_grad=False)
         self.unit = nn.Parameter(torch.tensor(POSE_UNIT), requires_grad=False)
-        self.voice_encoder = AudioEncoder(config)
-        if streams == 2:
-            self.backing_encoder = AudioEncoder(config)
-        self.expression_atm, self.head_atm, self.eyes_atm = (
-            AttentionModulator(encoded, config.attention) if config.modulated else NoModulator()
-            for _ in range(3)
+        self.encoders = AudioEncoders(config)
+        self.modulators = (
+            AttentionModulators(encoded, config.attention) if config.modulated else NoModulators()
         )
         self.egn = mlp(encoded + config.code, config.expression)
         pose_network = PoseNetwork if config.generator else PoseMLP
@@ -283,46 +339,34 @@ class MusicFace(nn.Module):
 
     def initial_state(self, batch: int = 1) -> MusicFaceState:
         """Nothing before the first frame, head at rest."""
-        return MusicFaceState(
-            self.expression_atm.initial_state(batch),
-            self.head_atm.initial_state(batch),
-            self.eyes_atm.initial_state(batch),
-            self.pgn.initial_state(batch),
-        )
+        return MusicFaceState(self.modulators.initial_state(batch), self.pgn.initial_state(batch))
 
     def encode(self, windows: Tensor, code: Tensor) -> Tensor:
         """TSAE, Eq. 3: windows [B, T, streams, 39, 26], code [B, T, code] → [B, T, encoded]."""
         batch, frames, streams = windows.shape[:3]
         x = (windows - self.mean[:, None]) * self.scale[:, None]
         known = code[:, :, None, None].expand(batch, frames, streams, WINDOW, code.shape[2])
-        x = torch.cat([x, known], 4).flatten(0, 1).transpose(2, 3)
-        encoded = self.voice_encoder(x[:, 0])
-        if streams == 2:
-            encoded = torch.cat([encoded, self.backing_encoder(x[:, 1])], 1)
-        return encoded.reshape(batch, frames, self.config.encoded)
+        x = torch.cat([x, known], 4).transpose(3, 4).flatten(2, 3).flatten(0, 1)
+        return self.encoders(x).unflatten(0, (batch, frames))
 
     def attend(
-        self, encoded: Tensor, code: Tensor, state: MusicFaceState
-    ) -> tuple[list[Tensor], list[Tensor], list[AttentionState]]:
-        """Each generator's input [B, T, 256 + code], its attention, and the ATMs' states."""
-        inputs, weights, states = [], [], []
-        atms = (self.expression_atm, self.head_atm, self.eyes_atm)
-        for atm, past in zip(atms, state[:3], strict=True):
-            attention, after = atm(encoded, past)
-            inputs.append(torch.cat([attention * encoded, code], 2))
-            weights.append(attention)
-            states.append(after)
-        return inputs, weights, states
+        self, encoded: Tensor, code: Tensor, state: AttentionState
+    ) -> tuple[list[Tensor], Tensor, AttentionState]:
+        """Each generator's input [B, T, 256 + code], attention [B, T, 3, 256], the ATMs' state."""
+        attention, after = self.modulators(encoded, state)
+        weighed = (attention * encoded[:, :, None]).unbind(2)
+        return [torch.cat([part, code], 2) for part in weighed], attention, after
 
     def forward(
         self, windows: Tensor, code: Tensor, state: MusicFaceState
     ) -> tuple[Acted, MusicFaceState]:
         """windows: [B, T, 2, 39, 26] voice and accompaniment (or [B, T, 1, 39, 26] the mixture),
         code: [B, T, code]; T frames."""
-        (face, head, eyes), _, states = self.attend(self.encode(windows, code), code, state)
+        encoded = self.encode(windows, code)
+        (face, head, eyes), _, attention = self.attend(encoded, code, state.attention)
         pose, pose_state = self.pgn(head, state.pose)
         acted = Acted(self.egn(face), pose * self.unit, self.esgn(eyes)[..., 0])
-        return acted, MusicFaceState(states[0], states[1], states[2], pose_state)
+        return acted, MusicFaceState(attention, pose_state)
 
 
 class Discriminator(nn.Module):

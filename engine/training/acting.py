@@ -28,7 +28,7 @@ from engine.signals import F32
 from engine.timeline import FEATURE_HOP, FEATURE_RATE
 from engine.training.examples import band_power, mel_energy, spectra, stem_features
 from engine.training.mixing import Library, loudness, make_backing, reshape_sound
-from engine.training.performer import Performance, perform
+from engine.training.performer import Performance, perform, pulse_phase
 from engine.training.readers.clip import BadCorpus, Clip
 from engine.training.readers.singing_face import SingingFace
 from engine.training.readers.singing_head import SingingHead
@@ -103,7 +103,7 @@ def unsung(truth: Truth) -> Truth:
 
 
 def write_lesson(path: Path, out: Path, seed: int, others: Library, net: SeparatorNet) -> None:
-    """One song's features, takes and phones into `out`, whole or not at all."""
+    """One song's features, takes, phones and beats into `out`, whole or not at all."""
     both, rate = soundfile.read(path, dtype="float32")
     if rate != FEATURE_RATE:
         raise ValueError(f"{path}: expected {FEATURE_RATE} Hz, got {rate}")
@@ -114,8 +114,12 @@ def write_lesson(path: Path, out: Path, seed: int, others: Library, net: Separat
     styles = rng.permutation(len(STYLES))[:TAKES]
     sung = [perform(truth, voice, int(style), rng) for style in styles]
     rests = [perform(unsung(truth), 0 * voice, int(style), rng) for style in styles]
-    phones = sounding(truth.phones, len(sung[0].blendshapes))
-    _save(out, sound, silent, styles, phones, _pack("sung", sung) | _pack("rest", rests))
+    frames = len(sung[0].blendshapes)
+    phones, beats = sounding(truth.phones, frames), pulse_phase(truth, frames)
+    takes = _pack("sung", sung) | _pack("rest", rests)
+    _save(
+        out, sound, silent, styles, {"phones": phones, "beats": beats.astype(np.float16), **takes}
+    )
 
 
 def write_recording(clip: Clip, out: Path, seed: int, net: SeparatorNet) -> None:
@@ -136,8 +140,12 @@ def write_recording(clip: Clip, out: Path, seed: int, net: SeparatorNet) -> None
         "sung_head": clip.head[None].astype(np.float32),
         "sung_closing": clip.closing[None].astype(np.float16),
     }
-    unknown = np.full(len(clip.expression), -1, np.int16)
-    _save(out, sound, np.zeros(4, bool), np.array([clip.subject]), unknown, takes)
+    frames = len(clip.expression)
+    unknown = {
+        "phones": np.full(frames, -1, np.int16),
+        "beats": np.full(frames, np.nan, np.float16),
+    }
+    _save(out, sound, np.zeros(4, bool), np.array([clip.subject]), unknown | takes)
 
 
 def _save(
@@ -145,12 +153,11 @@ def _save(
     sound: Heard,
     silent: np.ndarray,
     styles: np.ndarray,
-    phones: np.ndarray,
-    takes: dict[str, np.ndarray],
+    truth: dict[str, np.ndarray],
 ) -> None:
     partial = out.with_suffix(".partial.npz")
     lesson = {name: x.astype(np.float16) for name, x in sound._asdict().items()}
-    lesson |= {"silent": silent, "styles": styles, "phones": phones, **takes}
+    lesson |= {"silent": silent, "styles": styles, **truth}
     np.savez(partial, **lesson)  # type: ignore[arg-type]
     os.replace(partial, out)
 

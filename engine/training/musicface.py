@@ -32,6 +32,8 @@ from engine.training.loop import (
     run,
 )
 
+RIDGE = 0.01  # variance of a shape below which differences are hardly seen
+
 
 @dataclass(frozen=True)
 class MusicFaceTraining:
@@ -39,10 +41,11 @@ class MusicFaceTraining:
     never trained on ('': none). batch: sequences of `frames` (the paper's 128) a step. rate: at the
     start; it decays linearly over the last 60 % of the steps. adversary_from: step at which LSGAN
     joins. rollout: share of the steps, at the end, that see sequences four times as long, a quarter
-    as many, so that the head stays stable. phones: weight of telling what sounds are sung, ours.
+    as many, so that the head stays stable. phones, lips, beats: weights of telling what sounds
+    are sung from the encoded voice and from the mouth, and where in a beat the music is; ours.
     throats, colours: how far the voices' vocal tracts vary in length, in ln, and the colours of
     microphones, in deviations of each coefficient; made voices are few, and people many.
-    still: parts of the network that learn nothing more, such as `voice_encoder backing_encoder`.
+    still: parts of the network that learn nothing more, such as `encoders egn`.
     """
 
     lessons: str = "corpus/lessons"
@@ -53,6 +56,8 @@ class MusicFaceTraining:
     adversary_from: int = 300
     rollout: float = 0.15
     phones: float = 2.0
+    lips: float = 0.15
+    beats: float = 2.0
     throats: float = 0.22
     colours: float = 0.3
     still: str = ""
@@ -71,6 +76,7 @@ class Batch(NamedTuple):
     before: Tensor  # [B, 2, 6] the two poses before the first frame
     closing: Tensor  # [B, T]
     phones: Tensor  # [B, T] index into visemes.CLASSES, -1 where nobody knows
+    beats: Tensor  # [B, T] how far from one beat to the next, 0 … 1, nan where nobody knows
 
 
 class Lessons:
@@ -114,9 +120,23 @@ class Lessons:
         than the 52 nothing says which are the mouth's: all weigh so. [expression]"""
         some = np.concatenate([song["sung_face"][0, ::5] for song in self.songs[:60]])
         weights = np.ones(some.shape[1], np.float32)
-        mouth = list(MOUTH if some.shape[1] == len(ARKIT) else range(some.shape[1]))
+        mouth = self._mouth(some.shape[1])
         weights[mouth] = np.minimum(8, 0.4 / (some[:, mouth].astype(np.float32).std(0) + 0.05))
         return weights
+
+    def mouths(self) -> tuple[list[int], np.ndarray, np.ndarray]:
+        """Which shapes are the mouth's, as `shape_weights` has it; these of a choice of frames
+        [n, mouth], and the sounds of those frames [n]."""
+        faces = np.concatenate([song["sung_face"][0, ::3] for song in self.songs[:200]])
+        sounds = np.concatenate(
+            [song["phones"][: song["sung_face"].shape[1] : 3] for song in self.songs[:200]]
+        )
+        channels = self._mouth(faces.shape[1])
+        return channels, faces[sounds >= 0][:, channels].astype(np.float32), sounds[sounds >= 0]
+
+    @staticmethod
+    def _mouth(expression: int) -> list[int]:
+        return list(MOUTH if expression == len(ARKIT) else range(expression))
 
     def phones(self) -> np.ndarray:
         """How often each of visemes.CLASSES sounds."""
@@ -163,6 +183,7 @@ class Lessons:
             song[f"{kind}_head"][take, start - 2 : start],
             song[f"{kind}_closing"][take, span],
             song["phones"][span] if kind == "sung" else np.zeros(frames),
+            song["beats"][span],
         )
 
 
@@ -208,6 +229,62 @@ class PhoneReader(nn.Module):
         return nn.functional.cross_entropy(told, truth, self.weight, ignore_index=-1), right
 
 
+class LipReader(PhoneReader):
+    """Ours, for training only: which sound a mouth looks like.
+
+    It reads as the acted mouths are read best by straight lines (Fisher's discriminants) and learns
+    nothing, so that a face must look right to be read right; between two sounds that it cannot
+    tell, a face that only regresses stays in the middle and looks like neither. After the
+    lip-reading loss of SPECTRE (Filntisis et al. 2022, "Visual speech-aware perceptual 3D facial
+    expression reconstruction from videos").
+    """
+
+    def __init__(self, channels: list[int], mouths: np.ndarray, sounds: np.ndarray) -> None:
+        """channels: of the expression, which `mouths` [n, channels] show while `sounds` [n] sound;
+        where nobody knows any, nothing is read."""
+        counts = np.bincount(sounds, minlength=len(CLASSES))
+        super().__init__(len(channels), counts)
+        self.channels = channels
+        if not len(sounds):
+            return
+        known = np.flatnonzero(counts)
+        means = np.tile(mouths.mean(0), (len(CLASSES), 1))
+        means[known] = [mouths[sounds == sound].mean(0) for sound in known]
+        within = np.cov((mouths - means[sounds]).T) + RIDGE * np.eye(len(channels))
+        weights = np.linalg.solve(within, means.T).T
+        with torch.no_grad():
+            self.tell.weight.copy_(torch.from_numpy(weights))
+            self.tell.bias.sub_(torch.from_numpy((weights * means).sum(1) / 2))
+        self.to(device()).requires_grad_(False)
+
+    def forward(self, x: Tensor, phones: Tensor) -> tuple[Tensor, Tensor]:
+        """x: [B, T, expression]; otherwise as PhoneReader."""
+        return super().forward(x[..., self.channels], phones)
+
+
+class BeatReader(nn.Module):
+    """Ours, for training only: how far the music is from one beat to the next, told from the
+    encoded accompaniment and from what the LSTM makes of it. A head that is not sure of the beat
+    loses least by moving evenly, and then never finds out.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.tell = nn.Linear(inputs, 2)
+
+    def forward(self, x: Tensor, beats: Tensor) -> tuple[Tensor, Tensor]:
+        """x [B, T, inputs], beats [B, T] → mean square error of the place on the circle, 0 … 1 for
+        whoever knows no better than its middle, and how sure it is of the right one, -1 … 1."""
+        known = ~beats.isnan()
+        if not known.any():
+            return x.sum() * 0, x.new_zeros(())
+        turn = 2 * torch.pi * beats[known]
+        truth = torch.stack([turn.cos(), turn.sin()], 1)
+        told = self.tell(x.float())[known]
+        sure = nn.functional.cosine_similarity(told, truth).mean()
+        return (told - truth).square().sum(1).mean(), sure
+
+
 def snippets(x: Tensor, length: int, step: int, hop: int) -> Tensor:
     """[B, T, C] → [many, length / step · C] short excerpts, thinned in time, as samples for MMD."""
     cut = x.unfold(1, length, hop)[..., ::step]
@@ -225,7 +302,7 @@ def mmd(real: Tensor, made: Tensor) -> Tensor:
 
 
 def regression_loss(
-    made: Acted, batch: Batch, attention: list[Tensor], unit: Tensor, weight: Tensor
+    made: Acted, batch: Batch, attention: Tensor, unit: Tensor, weight: Tensor
 ) -> dict[str, Tensor]:
     """Eqs. 10–11 with w1 = 5, w4 = 10, w5 = 5 and others 1; what differs, and why:
 
@@ -235,8 +312,8 @@ def regression_loss(
     strokes on beats is rest; so is acceleration, squared, or a head would turn back at full speed,
     in corners. Closing is squared, too, and closed frames count six times: the output is then a
     likelihood that a threshold can cut. MMD looks at excerpts of half a second, so that it sees
-    movement. ‖att‖₁ is a mean, weighed 0.0005: more closes every
-    channel. Pose in POSE_UNITs.
+    movement. ‖att‖₁ is a mean over the three ATMs, weighed 0.0002: more
+    closes most channels. Pose in POSE_UNITs.
     """
     face, closing = made.expression.float(), made.closing.float()
     expression = ((face - batch.face).square() * weight).sum(2).mean()
@@ -255,7 +332,7 @@ def regression_loss(
         + mmd(
             snippets(batch.closing[..., None], 16, 3, 16), snippets(closing[..., None], 16, 3, 16)
         ),
-        "attention": 0.0005 * torch.stack([a.float().mean() for a in attention]).sum(),
+        "attention": 0.0002 * attention.float().mean(),
     }
 
 
@@ -274,12 +351,20 @@ def _jolt(velocity: Tensor) -> Tensor:
     return (_half_second(_step(velocity).square()) + 1e-8).sqrt()
 
 
-def discriminator_input(
-    batch: Batch, pose: Tensor, closing: Tensor, unit: Tensor, model: MusicFace
-) -> Tensor:
+def discriminator_input(batch: Batch, pose: Tensor, closing: Tensor, model: MusicFace) -> Tensor:
     """Newest features of both streams, pose and closing: [B, 59, T]."""
     newest = (batch.windows[:, :, :, -1] - model.mean) * model.scale
-    return torch.cat([newest.flatten(2), pose / unit, closing[..., None]], 2).transpose(1, 2)
+    return torch.cat([newest.flatten(2), pose / model.unit, closing[..., None]], 2).transpose(1, 2)
+
+
+class Take(NamedTuple):
+    """What a generator made of a batch, and what it made it from."""
+
+    acted: Acted
+    attention: Tensor  # [B, T, 3, channels]
+    spoken: Tensor  # [B, T, 128] the voice, encoded
+    played: Tensor  # [B, T, 128] the accompaniment, encoded; of one stream both are the mixture
+    thoughts: Tensor  # [B, T, 128] of the head's LSTM
 
 
 class MusicFaceTask:
@@ -298,17 +383,21 @@ class MusicFaceTask:
             _part(model, part).requires_grad_(False)
         self.model, self.adversary = model, Discriminator(config.net.streams)
         self.reader = PhoneReader(STREAM, self.lessons.phones())
+        self.beat_heard, self.beat_kept = BeatReader(STREAM), BeatReader(STREAM)
+        self.lip_reader = LipReader(*self.lessons.mouths())
         self.models: dict[str, nn.Module] = {
             "model": model,
             "average": copy.deepcopy(model).eval(),
             "adversary": self.adversary,
             "reader": self.reader,
+            "beat heard": self.beat_heard,
+            "beat kept": self.beat_kept,
         }
         adam = torch.optim.Adam
+        learners = (model, self.reader, self.beat_heard, self.beat_kept)
+        learning = [weights for module in learners for weights in module.parameters()]
         self.optimisers: dict[str, torch.optim.Optimizer] = {
-            "adam": adam(
-                [*model.parameters(), *self.reader.parameters()], config.rate, betas=(0.9, 0.99)
-            ),
+            "adam": adam(learning, config.rate, betas=(0.9, 0.99)),
             "adversary": adam(self.adversary.parameters(), 2e-4, betas=(0.5, 0.99)),
         }
         self.record: dict[str, Any] = {"model": asdict(config.net)}
@@ -319,32 +408,34 @@ class MusicFaceTask:
         """Where batches come from."""
         return self.lessons
 
-    def act(self, model: MusicFace, batch: Batch) -> tuple[Acted, list[Tensor], Tensor]:
-        """A generator on a batch, its head starting where the truth's was (p₀ of Eq. 12): motion,
-        attention, and what the encoder makes of the voice."""
+    def act(self, model: MusicFace, batch: Batch) -> Take:
+        """A generator on a batch, its head starting where the truth's was (p₀ of Eq. 12)."""
         state = moved(model.initial_state(len(batch.code)), device())
         before = batch.before / model.unit
         pose_state = state.pose._replace(pose=before[:, 1], velocity=before[:, 1] - before[:, 0])
         with mixed_precision():
             encoded = model.encode(batch.windows, batch.code)
-            inputs, attention, _ = model.attend(encoded, batch.code, state)
+            inputs, attention, _ = model.attend(encoded, batch.code, state.attention)
             face, closing = model.egn(inputs[0]), model.esgn(inputs[2])[..., 0]
-        pose, _ = model.pgn(inputs[1].float(), pose_state)
-        return Acted(face, pose * model.unit, closing), attention, encoded[..., :STREAM]
+        pose, thoughts, _ = model.pgn.roll(inputs[1].float(), pose_state)
+        acted = Acted(face, pose * model.unit, closing)
+        voice, backing = encoded[..., :STREAM], encoded[..., -STREAM:]
+        return Take(acted, attention, voice, backing, thoughts)
 
     def step(self, batch: Batch, step: int, progress: float) -> dict[str, Tensor]:
         """One update of the generator and, once it joined, of the adversary."""
         config, adam = self.config, self.optimisers["adam"]
         for group in adam.param_groups:
             group["lr"] = config.rate * min(1, (step + 1) / 50) * linear_decay(progress)
-        made, attention, spoken = self.act(self.model, batch)
-        unit = self.model.unit
-        terms = regression_loss(made, batch, attention, unit, self.weight)
-        terms["phones"] = config.phones * self.reader(spoken, batch.phones)[0]
+        take = self.act(self.model, batch)
+        terms = regression_loss(take.acted, batch, take.attention, self.model.unit, self.weight)
+        terms["phones"] = config.phones * self.reader(take.spoken, batch.phones)[0]
+        terms["lips"] = config.lips * self.lip_reader(take.acted.expression, batch.phones)[0]
+        heard = self.beat_heard(take.played, batch.beats)[0]
+        terms["beats"] = config.beats * (heard + self.beat_kept(take.thoughts, batch.beats)[0])
         if step >= config.adversary_from:
-            fake = discriminator_input(
-                batch, made.pose.float(), made.closing.float(), unit, self.model
-            )
+            acted = take.acted
+            fake = discriminator_input(batch, acted.pose.float(), acted.closing.float(), self.model)
             terms["adversary"] = 0.1 * (self.adversary(fake) - 1).square().mean()
         descend(torch.stack(list(terms.values())).sum(), self.model, adam, clip=2.0)
         if "adversary" in terms:
@@ -354,21 +445,23 @@ class MusicFaceTask:
     def score(self, model: nn.Module) -> dict[str, float]:
         """Losses on unseen songs, their sum as the score; `bench.quality` says what they mean."""
         assert isinstance(model, MusicFace)
-        sums: dict[str, float] = {}
-        told = 0.0
+        figures: dict[str, float] = {}
         with torch.no_grad():
             for batch in self._unseen:
-                made, attention, spoken = self.act(model, batch)
-                terms = regression_loss(made, batch, attention, model.unit, self.weight)
-                for name, term in terms.items():
-                    sums[name] = sums.get(name, 0.0) + float(term) / len(self._unseen)
-                told += float(self.reader(spoken, batch.phones)[1]) / len(self._unseen)
-        unseen = {f"unseen {name}": value for name, value in sums.items()}
-        return {"score": sum(sums.values()), **unseen, "phones told": told}
+                take = self.act(model, batch)
+                terms = regression_loss(take.acted, batch, take.attention, model.unit, self.weight)
+                told = {f"unseen {name}": term for name, term in terms.items()}
+                told["score"] = torch.stack(list(terms.values())).sum()
+                told["phones told"] = self.reader(take.spoken, batch.phones)[1]
+                told["phones on the lips"] = self.lip_reader(take.acted.expression, batch.phones)[1]
+                told["beat heard"] = self.beat_heard(take.played, batch.beats)[1]
+                told["beat kept"] = self.beat_kept(take.thoughts, batch.beats)[1]
+                for name, term in told.items():
+                    figures[name] = figures.get(name, 0.0) + float(term) / len(self._unseen)
+        return figures
 
     def _judge(self, batch: Batch, fake: Tensor) -> Tensor:
-        unit = self.model.unit
-        real = discriminator_input(batch, batch.pose, batch.closing, unit, self.model)
+        real = discriminator_input(batch, batch.pose, batch.closing, self.model)
         loss = (self.adversary(real) - 1).square().mean() + self.adversary(fake).square().mean()
         descend(loss, self.adversary, self.optimisers["adversary"], clip=1e9)
         return loss

@@ -17,15 +17,18 @@ from bench import ablation
 from engine.config import read
 from engine.hearing.mfcc import BASIS
 from engine.hearing.separator_net import SeparatorConfig
-from engine.motion.musicface_net import SMALL, Discriminator, MusicFace, MusicFaceConfig
+from engine.motion.musicface_net import SMALL, Discriminator, MusicFace, MusicFaceConfig, Taps
 from engine.motion.visemes import CLASSES
+from engine.norms import Norm1d
 from engine.timeline import FRAME, HOP
 from engine.training import checkpoint
 from engine.training.examples import frame_windows
 from engine.training.loop import CHECKPOINT, LOG, LoopConfig, read_log, train
 from engine.training.mixing import load_library, loudness, make_pair
 from engine.training.musicface import (
+    BeatReader,
     Lessons,
+    LipReader,
     MusicFaceTask,
     MusicFaceTraining,
     _jolt,
@@ -81,6 +84,7 @@ def lessons(tmp_path_factory: pytest.TempPathFactory) -> Path:
             silent=np.array([False, True]),
             styles=np.array([seed]),
             phones=np.where(jaw > 0.5, CLASSES.index("a"), 0).astype(np.int16),
+            beats=(features[0, np.arange(frames) * 10 // 3, 1, 0] % 1).astype(np.float16),
             **takes,
         )
     return folder
@@ -155,19 +159,95 @@ def test_discriminator_has_the_tables_shape() -> None:
 def test_paper_and_small_sizes() -> None:
     """Table 4: 32 … 512 channels, 39 → 20 → 10 → 5 → 3 hops, 1,536 flat, 768, 128."""
     paper, small = MusicFace(MusicFaceConfig()), MusicFace(SMALL)
-    encoder = paper.voice_encoder
+    encoders = paper.encoders.eval()
     seen = []
-    for block in encoder.blocks:
-        block.register_forward_hook(lambda _m, _i, out: seen.append(tuple(out.shape[1:])))
-    encoder.eval()(torch.zeros(1, 26 + 7, 39))
+    for layer in (*encoders.blocks, encoders.squeeze, encoders.leave):
+        layer.register_forward_hook(
+            lambda _m, _i, out: seen.append((out.shape[1] // 2, out.shape[2]))
+        )
+    encoders(torch.zeros(1, 2 * (26 + 7), 39))
     assert seen == [
         (32, 39), (64, 20), (64, 20), (128, 10), (128, 10), (256, 5), (256, 5), (512, 3),
+        (768, 1), (128, 1),
     ]  # fmt: skip
-    assert (encoder.squeeze.in_features, encoder.squeeze.out_features) == (1536, 768)
-    assert encoder.leave.out_features == 128
-    assert small.voice_encoder.squeeze.in_features == 768
+    assert small.encoders.squeeze.out_channels == 2 * 384
     assert paper.pgn.lstm.input_size == 268 + paper.config.code
     assert paper.egn[0].in_features == 256 + paper.config.code
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_learning_by_rows_is_the_convolution(stride: int) -> None:
+    """Values, gradients and statistics of the quick form that training takes."""
+    torch.manual_seed(0)
+    taps, norm = Taps(8, 12, 3, stride, 1, groups=2), Norm1d(12)
+    plain = torch.nn.BatchNorm1d(12)
+    x = torch.randn(5, 8, 13)
+    quick = norm(taps.by_rows(x))
+    slow = plain(torch.nn.Conv1d.forward(taps, x))
+    torch.testing.assert_close(quick, slow, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(norm.running_var, plain.running_var)
+    weigh = torch.randn_like(slow)
+    one, other = (torch.autograd.grad((y * weigh).sum(), taps.weight)[0] for y in (quick, slow))
+    torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(taps.eval()(x), taps.by_rows(x), atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_streams_and_generators_stay_apart() -> None:
+    """What one stream hears moves only its own half of what is encoded, and what one ATM weighs
+    by, only its own attention."""
+    model = MusicFace(SMALL).eval()
+    windows, code = torch.randn(1, 3, 2, 39, 26), torch.zeros(1, 3, SMALL.code)
+    other = torch.cat([torch.randn(1, 3, 1, 39, 26), windows[:, :, 1:]], 2)
+    one, two = model.encode(windows, code), model.encode(other, code)
+    assert torch.equal(one[..., 128:], two[..., 128:])
+    assert not torch.allclose(one[..., :128], two[..., :128])
+    state = model.modulators.initial_state()
+    before, _ = model.modulators(one, state)
+    model.modulators.up1.conv.weight[64:128] += 0.1
+    after, _ = model.modulators(one, state)
+    same = [torch.equal(before[:, :, k], after[:, :, k]) for k in range(3)]
+    assert same == [True, False, True]
+
+
+def test_a_mouth_is_read_as_it_looks() -> None:
+    """Two sounds that shapes 3 and 5 tell apart: the right face reads right, a face in the middle
+    loses more, the other face most; the reader itself learns nothing."""
+    rng = np.random.default_rng(0)
+    sounds = rng.integers(1, 3, 400)
+    mouths = np.where(sounds[:, None] == 1, [0.6, 0.1], [0.1, 0.6]) + rng.normal(0, 0.05, (400, 2))
+    reader = LipReader([3, 5], mouths.astype(np.float32), sounds)
+    truth = torch.from_numpy(sounds[:50])[None]
+    face = torch.zeros(1, 50, 52)
+    face[..., [3, 5]] = torch.from_numpy(mouths[None, :50].astype(np.float32))
+    face.requires_grad_()
+    right, share = reader(face, truth)
+    middle, _ = reader(torch.full_like(face, 0.35), truth)
+    wrong, none = reader(face, 3 - truth)
+    assert right < 0.2 * middle < 0.2 * wrong
+    assert (share, none) == (1, 0)
+    assert torch.autograd.grad(right, face)[0].abs().sum() > 0
+    assert not any(parameter.requires_grad for parameter in reader.parameters())
+    unread = LipReader([3, 5], np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
+    assert unread(face, torch.full((1, 50), -1)) == (0, 0)
+
+
+def test_the_beat_is_told_by_where_it_stands() -> None:
+    """Who knows is sure and loses nothing, the middle loses one, nan is not asked."""
+    beats = torch.arange(20).remainder(7)[None] / 7
+    beats[0, 3] = torch.nan
+    turn = 2 * torch.pi * beats.nan_to_num()
+    reader = BeatReader(2)
+    with torch.no_grad():
+        reader.tell.weight.copy_(torch.eye(2))
+        reader.tell.bias.zero_()
+        loss, sure = reader(torch.stack([turn.cos(), turn.sin()], 2), beats)
+        middle, _ = reader(torch.zeros(1, 20, 2), beats)
+        unknown = reader(torch.zeros(1, 20, 2), torch.full_like(beats, torch.nan))
+    assert loss == pytest.approx(0, abs=1e-6)
+    assert sure == pytest.approx(1)
+    assert middle == pytest.approx(1)
+    assert unknown == (0, 0)
 
 
 TINY = SeparatorConfig(channels=4, width=8, layers=2)
@@ -258,18 +338,14 @@ def test_only_the_voice_is_varied_and_only_while_training(lessons: Path) -> None
 
 def test_what_is_still_learns_nothing(lessons: Path) -> None:
     config = MusicFaceTraining(lessons=str(lessons), batch=4, frames=32, net=SMALL)
-    task = MusicFaceTask(replace(config, still="backing_encoder"))
+    task = MusicFaceTask(replace(config, still="encoders egn"))
     batch = task.material.batch(np.random.default_rng(0), 0)
-    encoders = (task.model.voice_encoder, task.model.backing_encoder)
-    before = [encoder.enter.weight.clone() for encoder in encoders]
+    parts = (task.model.encoders.enter, task.model.egn[0], task.model.esgn[0])
+    before = [part.weight.clone() for part in parts]
     task.step(batch, 0, 0.0)
-    voice, backing = (
-        torch.equal(weight, encoder.enter.weight)
-        for weight, encoder in zip(before, encoders, strict=True)
-    )
-    assert backing
-    assert not voice
-    with pytest.raises(ValueError, match="backing_encoder"):
+    same = [torch.equal(was, part.weight) for was, part in zip(before, parts, strict=True)]
+    assert same == [True, True, False]
+    with pytest.raises(ValueError, match="ears"):
         MusicFaceTask(replace(config, still="ears"))
 
 
@@ -279,11 +355,11 @@ def test_the_encoder_learns_what_is_sung(lessons: Path) -> None:
     task = MusicFaceTask(config)
     batch = task.material.batch(np.random.default_rng(1), 0)
     assert (batch.phones > 0).any()
-    first = task.model.voice_encoder.enter.weight.clone()
+    first = task.model.encoders.enter.weight.clone()
     losses = [float(task.step(batch, step, 0.0)["phones"].detach()) for step in range(20)]
     assert losses[-1] < 0.8 * losses[0]
-    assert not torch.equal(first, task.model.voice_encoder.enter.weight)
-    _, _, spoken = task.act(task.model, batch)
+    assert not torch.equal(first, task.model.encoders.enter.weight)
+    spoken = task.act(task.model, batch).spoken
     with torch.no_grad():
         task.reader.tell.weight.zero_()
         task.reader.tell.bias.zero_()[CLASSES.index("a")] = 1  # says nothing else: all that is sung
