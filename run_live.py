@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # nothing heavy is imported before it is needed: --help answe
 
 # What only makes sense at the pace of the clock:
 LIVE_OUTPUTS = ("camera", "preview", "speaker", "stage", "vmc", "vts", "ifm")
+CAMERA_SIZE = {"width": 1280, "height": 720}  # pixels, where neither a size nor a preset is given
 RENDERERS_BUILT = ("auto", "head", "neural", "neural-lite", "portrait", "puppet")
 TRAINED = ("neural", "neural-lite")  # renderers that need weights of their own
 COMMANDS = ("doctor", "calibrate")
@@ -101,8 +102,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _exit_code(error)
         if code is None:
             raise
-        print(f"cantar: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"cantar: {_in_a_line(error)}", file=sys.stderr)
         return code
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _exit_code(error: Exception) -> int | None:
@@ -181,9 +186,16 @@ def _schemes_help() -> str:
     return "\n\n".join("\n  ".join([title, *lines]) for title, lines in tables)
 
 
+def _scheme(spec: str) -> str:
+    """What stands before the colon: `camera` of `camera:OBS`."""
+    return spec.partition(":")[0]
+
+
 def _overrides(args: argparse.Namespace) -> list[str]:
     """The flags that are short for configuration, then --set, which has the last word."""
     overrides = []
+    if args.config is None and any(_scheme(spec) == "camera" for spec in args.output or ()):
+        overrides += [f"renderer.{side}={pixels}" for side, pixels in CAMERA_SIZE.items()]
     for option in OPTIONS:
         value = getattr(args, _name(option))
         if option.sets and value not in (None, False):
@@ -254,12 +266,9 @@ def _run(args: argparse.Namespace) -> int:
         return _serve(args, config)
     specs = args.output or [_default_output(args)]
     control = _address(args.control, "--control") if args.control else None
-    live = args.realtime or any(spec.partition(":")[0] in LIVE_OUTPUTS for spec in specs)
-    fmt = _format(args, config)
-    from streaming.schemes import check_sinks
-
-    check_sinks(specs, fmt)
-    if control is not None and not (live or _is_microphone(args.input or args.voice)):
+    live = _is_live(args, specs)
+    specs = _checked(specs, _format(args, config), live)
+    if control is not None and not live:
         raise UsageError("--control directs a live show: give --realtime, or a live output")
     if not live and args.input == "silence" and seconds is None:
         raise UsageError("silence never ends: give --seconds N, or --realtime and Ctrl-C")
@@ -273,8 +282,10 @@ def _doctor(args: argparse.Namespace, config: ShowConfig) -> int:
 
     from streaming.doctor import examine, succeeded
 
+    if args.input is not None and not _is_microphone(args.input):
+        raise UsageError(f"doctor: expected --input mic[:NAME], got {args.input}")
     checks = []
-    for check in examine(config):
+    for check in examine(config, (args.input or "").partition(":")[2]):
         checks.append(check)
         if not args.json:
             print(check, flush=True)
@@ -359,24 +370,33 @@ def _perform(
     live: bool,
 ) -> int:
     """Open everything in the order that its kind of source asks for, and run the show."""
-    microphone = _is_microphone(args.input) or _is_microphone(args.voice)
     words = _words(args)
-    if microphone:  # it records from the moment it is opened: load everything first
+    if _has_microphone(args):  # it records from the moment it is opened: load everything first
         avatar = _avatar(config, drawing, words)
         warmth = _warm_up(avatar)
         source = _open_source(args, config)
     else:
         source = _open_source(args, config)
         avatar, warmth = _closing(source, lambda: _avatar(config, drawing, words)), None
-    sinks = _closing(source, lambda: _open_sinks(specs, _format(args, config, source)))
-    if live or microphone:
+    sinks = _closing(source, lambda: _open_sinks(specs, _format(args, config, source), live))
+    if live:
         control = _address(args.control, "--control") if args.control else None
         return _show_live(avatar, drawing, source, sinks, config, warmth, control, args.token)
     return _render(avatar, drawing, source, sinks, specs)
 
 
+def _is_live(args: argparse.Namespace, specs: Sequence[str]) -> bool:
+    """Whether the show runs at the pace of the clock: by an option, an output or its input."""
+    at_once = any(_scheme(spec) in LIVE_OUTPUTS for spec in specs)
+    return bool(args.realtime) or at_once or _has_microphone(args)
+
+
+def _has_microphone(args: argparse.Namespace) -> bool:
+    return _is_microphone(args.input) or _is_microphone(args.voice)
+
+
 def _is_microphone(spec: str | None) -> bool:
-    return spec is not None and spec.partition(":")[0] == "mic"
+    return spec is not None and _scheme(spec) == "mic"
 
 
 def _open_source(args: argparse.Namespace, config: ShowConfig) -> Source | MotionSource:
@@ -424,7 +444,7 @@ def _default_output(args: argparse.Namespace) -> str:
         return "preview"
     except UserError as error:
         song = args.voice or args.input or "demo"
-        if song.partition(":")[0] == "mic":
+        if _is_microphone(song):
             raise UsageError(f"{error}; give --output") from None
         return f"cantar-{Path(song).stem}.mp4"
 
@@ -480,14 +500,45 @@ def _avatar(config: ShowConfig, drawing: DrawingProcess, words: KnownWords | Non
         raise UsageError(str(error)) from error
 
 
-def _open_sinks(specs: Sequence[str], fmt: SinkFormat) -> list[Sink]:
-    """All sinks, or none: when one refuses, those already open are closed."""
+def _checked(specs: Sequence[str], fmt: SinkFormat, live: bool) -> list[str]:
+    """The outputs that can be had, looked at before anything is loaded. Raises UserError."""
+    from streaming.schemes import check_sinks
+
+    checked: list[str] = []
+
+    def check(spec: str) -> None:
+        check_sinks([*checked, spec], fmt)
+        checked.append(spec)
+
+    _for_each(specs, check, live)
+    return checked
+
+
+def _for_each(specs: Sequence[str], do: Callable[[str], None], live: bool) -> None:
+    """`do` it for every output. A live show goes on without those that refuse, each told in a line,
+    while there are others. Raises UserError."""
+    from streaming.ports import UserError
+
+    refused: list[UserError] = []
+    for spec in specs:
+        try:
+            do(spec)
+        except UserError as error:
+            refused.append(error)
+            if not live or len(refused) == len(specs):
+                raise UserError("; ".join(map(str, refused))) from error
+    for reason in map(_in_a_line, refused):
+        print(f"cantar: {reason}; the show goes on without it", file=sys.stderr)
+
+
+def _open_sinks(specs: Sequence[str], fmt: SinkFormat, live: bool) -> list[Sink]:
+    """Every output, open; what is open is closed again when one refuses and the show cannot go on
+    without it."""
     from streaming.schemes import open_sink
 
     sinks: list[Sink] = []
     try:
-        for spec in specs:
-            sinks.append(open_sink(spec, fmt))
+        _for_each(specs, lambda spec: sinks.append(open_sink(spec, fmt)), live)
     except BaseException:
         for sink in sinks:
             sink.close()

@@ -16,6 +16,7 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -26,7 +27,7 @@ from streaming.ports import UserError
 
 if TYPE_CHECKING:
     from streaming.line import LiveLine, ShowConfig
-    from streaming.microphone import Microphone
+    from streaming.microphone import Microphone, MicrophoneConfig
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -56,10 +57,11 @@ class Check(NamedTuple):
         return f"{self.status:<4} {self.name:<15} {self.found}{fix}"
 
 
-def examine(config: ShowConfig) -> Iterator[Check]:
-    """All checks, each as soon as it is done."""
+def examine(config: ShowConfig, microphone: str = "") -> Iterator[Check]:
+    """All checks, each as soon as it is done. microphone: as `mic:NAME` names it; empty: the
+    system's choice."""
     checks: dict[str, Callable[[], Check]] = {
-        "microphone": check_microphone,
+        "microphone": lambda: check_microphone(lambda: _opened(microphone, config.microphone)),
         "processing": check_processing,
         "virtual camera": lambda: check_camera(config.renderer.width, config.renderer.height),
         "networks": lambda: check_networks(config.backend),
@@ -87,14 +89,18 @@ def succeeded(checks: Sequence[Check]) -> bool:
 # ---- sound --------------------------------------------------------------------------------------
 
 
-def check_microphone(
-    opened: Callable[[], Microphone] | None = None, seconds: float = LISTEN_S
-) -> Check:
-    """Level and rate of the microphone that the system offers."""
-    from streaming.microphone import Microphone as Real
+def _opened(name: str, config: MicrophoneConfig) -> Microphone:
+    """As a show opens it, but without its gate: a shut gate is no broken microphone. Raises
+    UserError."""
+    from streaming.microphone import Microphone
 
+    return Microphone(name, config=replace(config, gate_db=None))
+
+
+def check_microphone(opened: Callable[[], Microphone], seconds: float = LISTEN_S) -> Check:
+    """Level and rate of a microphone."""
     try:
-        microphone = (opened or Real)()
+        microphone = opened()
     except UserError as error:
         return Check("microphone", "fail", str(error), "plug one in, then --list-devices")
     try:

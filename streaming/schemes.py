@@ -81,7 +81,8 @@ class Scheme(Generic[Opener]):
         if pattern == "FILE":
             return spec
         if pattern.startswith("NAME."):
-            return spec if Path(spec).suffix.lower() == pattern[4:] else None
+            is_file = "://" not in spec and Path(spec).suffix.lower() == pattern[4:]
+            return spec if is_file else None
         if "://" in pattern:
             head = pattern.split("://")[0] + "://"
             return spec[len(head) :] if spec.startswith(head) else None
@@ -395,8 +396,8 @@ OUTPUTS: tuple[Scheme[SinkOpener], ...] = (
     Scheme("NAME.mkv", "video with sound: H.264 and Opus in Matroska", _video, _check_video),
     Scheme("NAME.jsonl", "the motion, frame by frame, in a public format",
            _sink("motionfile", "MotionWriter"), _check_file),
-    Scheme("camera[:NAME]", "a virtual camera", _sink("camera", "VirtualCamera"),
-           _check("camera", "check_camera")),
+    Scheme("camera[:NAME]", "a virtual camera, 1280x720 where no size is given",
+           _sink("camera", "VirtualCamera"), _check("camera", "check_camera")),
     Scheme("preview", "a window on this screen", _sink("preview", "Preview"),
            _check("preview", "check_display")),
     Scheme("stems:DIR", "what the separator hears: DIR/voice.wav and DIR/accompaniment.wav, 16 kHz",

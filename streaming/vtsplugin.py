@@ -170,7 +170,7 @@ class Plugin:
             self.refused = "it does not let Cantar in (denied there); the show goes on without it"
             return []
         if error == ACCESS_OFF:
-            raise Lost("its plugin API is switched off (Settings: Allow Plugin API access)")
+            raise Lost("its plugin API is switched off (Settings: Start API (allow plugins))")
         if error == ASKED_ALREADY:
             raise Lost("it is asking for another plugin; answer that first")
         if error == NEEDS_AUTHENTICATION:

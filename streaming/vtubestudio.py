@@ -149,10 +149,10 @@ class VTubeStudio:
         except ConnectionRefusedError:
             announced = self._announced() if self._options.announced else None
         if announced is None:
-            raise Lost("nobody answers (is it running, with Allow Plugin API access on?)")
+            raise Lost("nobody answers (is it running, with Start API (allow plugins) on?)")
         active, port = announced
         if not active:
-            raise Lost("its plugin API is switched off (Settings: Allow Plugin API access)")
+            raise Lost("its plugin API is switched off (Settings: Start API (allow plugins))")
         self._address = Address(self._address.host, port, self._address.options)
         return stack.enter_context(_connection(self._address))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import wave
@@ -118,6 +119,7 @@ MISTAKES = [
     (["--control", "9000", "--input", SONG, "--output", "none"], "--control directs a live show"),
     (["--control", "99999", "--output", "none", "--realtime"], "the port must be 0 to 65535"),
     (["calibrate", "--input", SONG], "calibrate: expected --input mic[:NAME]"),
+    (["doctor", "--input", SONG], "doctor: expected --input mic[:NAME]"),
     (["calibrate", "--output", "camera"], "calibrate: expected --output speaker[:NAME]"),
     (["docter"], "did you mean doctor?"),
     (["song.ogg"], "for a song: --input song.ogg"),
@@ -193,6 +195,75 @@ def test_a_realtime_run_equals_the_file_run(folder, fake, capsys):
     err = capsys.readouterr().err
     assert "frames   27 (0.9 s)" in err
     assert "lateness p50" in err
+
+
+REFUSED = [
+    (["vcm://localhost"], "unknown output vcm://localhost (did you mean vmc://H:P?)"),
+    (["vmc://localhost?model=../songs/song.wav"], "song.wav is not a VRM model"),
+    (["stage:TAKEN"], "address already in use; choose another port: --output stage:PORT"),
+    (["camera"], "no virtual camera"),
+    (["x.wav", "vts://localhost/8001"], "not built yet"),
+    (["out.jsonl"], "two outputs would write to the same place"),
+]
+
+
+@pytest.fixture
+def refusing(monkeypatch):
+    """A machine without virtual cameras, with a port that is taken: TAKEN."""
+    monkeypatch.setattr("streaming.stagepage.check_libraries", lambda: None)
+    monkeypatch.setattr("pyvirtualcam.camera.BACKENDS", {})
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield str(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize(("outputs", "message"), REFUSED, ids=lambda x: " ".join(x)[:40])
+def test_a_live_show_goes_on_without_the_outputs_that_are_refused(
+    outputs, message, folder, fake, refusing, capsys
+):
+    arguments = ["--input", SONG, "--realtime", "--set", "live.margin_ms=400"]
+    for spec in ["out.jsonl", *outputs]:
+        arguments += ["--output", spec.replace("TAKEN", refusing)]
+    assert run_live.main(arguments) == 0
+    assert len(Path("out.jsonl").read_text().splitlines()) > 20  # this machine may be busy
+    lines = capsys.readouterr().err.splitlines()
+    said = [line for line in lines if line.endswith("; the show goes on without it")]
+    assert len(said) == len(outputs)
+    assert message in said[0]
+    assert all(line.startswith("cantar: ") for line in said)
+
+
+def test_a_show_without_any_output_left_is_a_mistake(folder, fake, refusing, capsys):
+    arguments = ["--input", SONG, "--output", f"stage:{refusing}", "--output", "camera"]
+    assert run_live.main(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "address already in use" in err
+    assert "no virtual camera" in err
+
+
+def test_a_file_is_not_made_without_an_output_that_was_asked_for(folder, fake, capsys):
+    assert run_live.main(["--input", SONG, "--output", "a.jsonl", "--output", "b.mp5"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "size"),
+    [
+        ([], (1280, 720)),
+        (["--size", "640x360"], (640, 360)),
+        (["--set", "renderer.width=960"], (960, 720)),
+        (["--config", "karaoke"], (720, 720)),
+        (["--config", "vtuber"], (1280, 720)),
+    ],
+)
+def test_a_camera_has_the_size_that_every_program_takes(arguments, size):
+    for output in ("camera", "camera:Cantar"):
+        args = run_live._parse(["--input", "mic", "--output", output, *arguments])
+        renderer = run_live._config(args).renderer
+        assert (renderer.width, renderer.height) == size
+    renderer = run_live._config(run_live._parse(["--output", "preview"])).renderer
+    assert (renderer.width, renderer.height) == (512, 512)
 
 
 def test_a_motion_file_is_played_back(folder, fake):

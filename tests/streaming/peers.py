@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +50,49 @@ class Ear:
 
     def close(self) -> None:
         self._socket.close()
+
+
+class Wire:
+    """Where a peer's socket was: counts what is sent, and looks at it once a minute."""
+
+    def __init__(self, look: Callable[[bytes], object]) -> None:
+        self.frame = self.sent = 0
+        self._look = look
+
+    def send(self, datagram: bytes) -> None:
+        self.sent += 1
+        if self.frame % 1800 == 0:
+            self._look(datagram)
+
+
+def grown_in_a_show(
+    opened: Callable[[Callable[[], float]], Any],
+    hours: float,
+    step: int,
+    look: Callable[[bytes], object],
+) -> int:
+    """So much of a show, every `step`th frame of it, into a sink that is opened with a clock and
+    sends one datagram a frame; how many blocks of memory more there are in the end than after an
+    eighth of it."""
+    clock, wire, before = [0.0], Wire(look), 0
+    sink = opened(lambda: clock[0])
+    sink.peer._socket = wire
+    motions = [a_motion(frame) for frame in range(64)]
+    frames = range(0, round(hours * 3600 * 30), step)
+    for frame in frames:
+        if frame == frames[len(frames) // 8]:
+            before = blocks()
+        wire.frame, clock[0] = frame, frame / 30
+        sink.write(motions[frame % 64], None, None)
+    assert wire.sent == sink.peer.sent == len(frames)
+    assert sink.peer.lost == 0
+    return blocks() - before
+
+
+def blocks() -> int:
+    """Blocks of memory that Python holds."""
+    gc.collect()
+    return sys.getallocatedblocks()
 
 
 @contextmanager

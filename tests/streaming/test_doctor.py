@@ -16,6 +16,7 @@ from kernels.graphs.opening import BackendUnavailable
 from streaming import doctor
 from streaming.doctor import Check, examine, judge_sound, judge_speed, succeeded
 from streaming.line import ShowConfig
+from streaming.microphone import MicrophoneConfig
 from streaming.ports import UserError
 from tests.streaming.peers import Ear
 from tests.streaming.test_microphone import HEADSET, USB, World, block
@@ -66,6 +67,26 @@ def test_the_microphone_is_opened_listened_to_and_closed() -> None:
     assert check.status == "ok"
     assert check.found.startswith("USB Audio, 44100 Hz, level -10 dB")
     assert not world.alive
+
+
+def test_the_chosen_microphone_is_opened_with_its_channel_and_without_its_gate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A gate that is shut, in a quiet room, would look like a broken microphone."""
+    world = World(HEADSET, USB)
+    opened: list[tuple] = []
+
+    def microphone(name, *, config):
+        opened.append((name, config))
+        return world.microphone(name)
+
+    monkeypatch.setattr("streaming.microphone.Microphone", microphone)
+    monkeypatch.setattr(doctor, "_listened", lambda *_: tone(0.2))
+    show = read(ShowConfig, "vtuber", ["microphone.channel=1"])
+    check = next(examine(show, "usb"))
+    assert opened == [("usb", MicrophoneConfig(channel=1, gate_db=None))]
+    assert check.name == "microphone"
+    assert check.found.startswith("USB Audio")
 
 
 def test_a_headset_in_telephone_mode_is_told_though_the_system_resamples_it() -> None:
@@ -237,8 +258,15 @@ def test_a_check_that_breaks_is_a_failed_one(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(("status", "code"), [("ok", 0), ("warn", 0), ("fail", 1)])
 def test_the_command_line(status, code: int, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     made = [Check("disk", "ok", "9 GB"), Check("TURN", status, "found", "mend it")]
-    monkeypatch.setattr(doctor, "examine", lambda config: iter(made))
-    assert run_live.main(["doctor"]) == code
+    asked: list[tuple] = []
+
+    def examined(*given):
+        asked.append(given)
+        return iter(made)
+
+    monkeypatch.setattr(doctor, "examine", examined)
+    assert run_live.main(["doctor", "--input", "mic:Blue"]) == code
+    assert asked[0][1] == "Blue"
     text = capsys.readouterr().out
     assert "ok   disk            9 GB\n" in text
     assert "→ mend it" in text

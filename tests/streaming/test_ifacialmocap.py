@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 
@@ -10,11 +11,11 @@ import pytest
 
 from engine.motion.blendshapes import ARKIT, INDEX
 from engine.signals import Motion
-from streaming.ifacialmocap import NAMES, line, read_options
+from streaming.ifacialmocap import NAMES, IFacialMocap, line, read_options
 from streaming.peers import Address
 from streaming.ports import UserError
 from streaming.schemes import check_sink, open_sink
-from tests.streaming.peers import FORMAT, Ear, a_motion
+from tests.streaming.peers import FORMAT, Ear, a_motion, free_port, grown_in_a_show
 
 # As the makers of iFacialMocap print it on their page for developers.
 EXAMPLE = (
@@ -90,6 +91,42 @@ def test_arrives() -> None:
     sink.close()
     sink.close()
     ear.close()
+
+
+# ---- a day --------------------------------------------------------------------------------------
+
+
+def grown(hours: float, step: int) -> int:
+    def look(datagram: bytes) -> None:
+        shapes, poses = read(datagram.decode())
+        assert (len(shapes), len(poses)) == (52, 3)
+
+    sink = functools.partial(IFacialMocap, "127.0.0.1:9", FORMAT)
+    return grown_in_a_show(lambda now: sink(now=now), hours, step, look)
+
+
+def test_a_day_in_one_frame_of_a_thousand_neither_loses_nor_grows() -> None:
+    assert grown(24, 997) < 300
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_day_of_every_frame_neither_loses_nor_grows() -> None:
+    assert grown(24, 1) < 300
+
+
+# ---- what goes wrong ----------------------------------------------------------------------------
+
+
+def test_nobody_there_is_said_once_and_the_show_goes_on(caplog) -> None:
+    port = free_port()
+    sink = open_sink(f"ifm://127.0.0.1:{port}", FORMAT)
+    for frame in range(50):
+        sink.write(a_motion(frame), None, None)
+    sink.close()
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"iFacialMocap receiver at 127.0.0.1:{port}: nobody listens there")
+    assert "the show goes on" in line
 
 
 def test_spellings() -> None:

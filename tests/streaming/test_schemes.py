@@ -149,6 +149,8 @@ def test_what_is_not_built_says_so(spec: str) -> None:
         ("preview:1", "unknown output preview:1"),
         ("vcm://127.0.0.1:39539", "did you mean vmc://H:P?"),
         ("stems", "did you mean stems:DIR?"),
+        ("https://host/x.mp4", "unknown output https://host/x.mp4"),
+        ("vmc://host?model=x.mp4", "cannot read the model x.mp4: No such file"),
         ("", "--output is empty"),
     ],
 )

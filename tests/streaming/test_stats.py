@@ -61,6 +61,8 @@ def test_the_status_line_says_it_all_in_one_line():
     )
     stats.level = 1
     assert stats.status_line().endswith("overload step 1")
+    stats.level, stats.drift = 0, 35.2e-6  # of a microphone's clock and a backing's
+    assert stats.status_line().endswith("OBS Sync Offset 99 ms · clocks +35 ppm apart")
 
 
 def test_the_summary_names_what_went_wrong_only_then():

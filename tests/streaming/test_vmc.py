@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,15 @@ from streaming.peers import Address, Datagrams, part_of
 from streaming.ports import UserError
 from streaming.schemes import check_sink, open_sink
 from streaming.vmc import ASSISTANT, PERFORMER, Layout, Vmc, read_options
-from tests.streaming.peers import FORMAT, Ear, a_motion, free_port, vrm_model, write_glb
+from tests.streaming.peers import (
+    FORMAT,
+    Ear,
+    a_motion,
+    free_port,
+    grown_in_a_show,
+    vrm_model,
+    write_glb,
+)
 
 Heard = list[tuple[str, tuple[Any, ...]]]
 OPTIONS = ["", "?names=vrm1", "?names=arkit", "?names=vrm1+arkit", "?only=mouth", "?only=head,eyes"]
@@ -167,48 +173,21 @@ def test_ports() -> None:
 # ---- a day --------------------------------------------------------------------------------------
 
 
-class Wire:
-    """Where a socket was: counts, and looks at one frame a minute."""
+def grown(hours: float, step: int) -> int:
+    def look(datagram: bytes) -> None:
+        assert messages([datagram])[-1][0] == "/VMC/Ext/Blend/Apply"
 
-    def __init__(self) -> None:
-        self.frames = self.sent = 0
-
-    def send(self, datagram: bytes) -> None:
-        self.sent += 1
-        if self.frames % 1800 == 0:
-            assert messages([datagram])[-1][0] == "/VMC/Ext/Blend/Apply"
-
-
-def run(hours: float, step: int) -> int:
-    """So much of a show, every `step`th frame of it; how many blocks of memory more there are in
-    the end than after an eighth of it."""
-    clock, wire, before = [0.0], Wire(), 0
-    sink = Vmc("127.0.0.1:9", FORMAT, now=lambda: clock[0])
-    sink.peer._socket = wire
-    motions = [a_motion(frame) for frame in range(64)]
-    frames = range(0, round(hours * 3600 * 30), step)
-    for frame in frames:
-        if frame == frames[len(frames) // 8]:
-            before = blocks()
-        wire.frames, clock[0] = frame, frame / 30
-        sink.write(motions[frame % 64], None, None)
-    assert wire.sent == sink.peer.sent == len(frames)
-    return blocks() - before
-
-
-def blocks() -> int:
-    gc.collect()
-    return sys.getallocatedblocks()
+    return grown_in_a_show(lambda now: Vmc("127.0.0.1:9", FORMAT, now=now), hours, step, look)
 
 
 def test_a_day_in_one_frame_of_a_thousand_neither_loses_nor_grows() -> None:
-    assert run(24, 997) < 300
+    assert grown(24, 997) < 300
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_day_of_every_frame_neither_loses_nor_grows() -> None:
-    assert run(24, 1) < 300
+    assert grown(24, 1) < 300
 
 
 # ---- what goes wrong ----------------------------------------------------------------------------

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from engine.motion.live2d import PARAMETERS, parameters
 from engine.signals import Motion
 from streaming.peers import PARTS, part_of
 from streaming.vtsplugin import FADE, KEEP, OWN, PATIENCE, UNDER_WAY, Lost, Plugin
-from tests.streaming.peers import a_motion
+from tests.streaming.peers import a_motion, blocks
 from tests.streaming.vtube_studio import DEFAULTS, Session, Studio
 
 FRAME = 1 / 30
@@ -259,11 +257,6 @@ def a_show(hours: float, every: int) -> tuple[Link, int]:
     assert link.studio.broken == []
     assert link.studio.forgotten == 0
     return link, blocks() - before
-
-
-def blocks() -> int:
-    gc.collect()
-    return sys.getallocatedblocks()
 
 
 def test_an_hour_at_a_frame_a_second_is_never_forgotten_and_never_grows() -> None:

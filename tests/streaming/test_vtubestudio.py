@@ -95,8 +95,8 @@ def test_not_running_is_said_once_and_it_may_come_later(tmp_path: Path, log: Log
     assert sum("nobody answers" in line for line in lines(log)) == 1
     [first] = [line for line in lines(log) if "nobody answers" in line]
     assert first == (
-        f"VTube Studio at 127.0.0.1:{port}: nobody answers (is it running, with Allow Plugin API "
-        "access on?); the show goes on, and it is tried again"
+        f"VTube Studio at 127.0.0.1:{port}: nobody answers (is it running, with Start API "
+        "(allow plugins) on?); the show goes on, and it is tried again"
     )
 
 
