@@ -279,13 +279,14 @@ def skew(times: Times) -> F32:
 
 
 def figures(times: Times) -> dict[str, float]:
-    """The numbers of the issue. Skew's growth: last tenth against first tenth."""
+    """The numbers of the issue. Skew at the beginning and the end: of the first and last tenth."""
     glass, apart = glass_to_glass(times), skew(times)
     if not len(glass) or not len(apart):
         raise NothingSeen
     frames = np.array(sorted(times.first))
     span = (times.first[int(frames[-1])] - times.first[int(frames[0])]) / 1000
     tenth = max(3, len(apart) // 10)
+    early, late = float(np.median(apart[:tenth])), float(np.median(apart[-tenth:]))
     steps = np.diff([times.first[int(frame)] for frame in frames])
     return {
         "tones": len(glass),
@@ -293,7 +294,9 @@ def figures(times: Times) -> dict[str, float]:
         "glass to glass p95, ms": round(float(np.percentile(glass, 95)), 1),
         "skew median, ms": round(float(np.median(apart)), 1),
         "skew p95 of |·|, ms": round(float(np.percentile(np.abs(apart), 95)), 1),
-        "skew growth, ms": round(float(np.median(apart[-tenth:]) - np.median(apart[:tenth])), 1),
+        "skew at the beginning, ms": round(early, 1),
+        "skew at the end, ms": round(late, 1),
+        "skew growth, ms": round(late - early, 1),
         "pictures a second": round(len(frames) / span, 2),
         "frames shown, share": round(len(frames) / (frames[-1] - frames[0] + 1), 4),
         "longest between pictures, ms": round(float(steps.max()), 1),

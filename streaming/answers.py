@@ -66,10 +66,10 @@ class Refused(Exception):
         self.status, self.retry_after = status, retry_after
 
 
-def guarded(gate: Gate, denied: Callable[[], object] = lambda: None) -> Any:
+def guarded(gate: Gate, failed: Callable[[int], object] = lambda status: None) -> Any:
     """Middleware: origin first; then errors as JSON, and the headers that every answer carries.
 
-    denied: called for each request that the gate does not let through. Who shows a wrong token or
+    failed: called with the HTTP status of each answer that is an error. Who shows a wrong token or
     pass too often is not even asked for it for a while: one at a time, tokens could be guessed.
     """
     wrong = Rate(MOST_WRONG, 60, time.monotonic)
@@ -85,7 +85,6 @@ def guarded(gate: Gate, denied: Callable[[], object] = lambda: None) -> Any:
             asked_before = request.method == "OPTIONS" and shared
             response = web.Response(status=204) if asked_before else await handler(request)
         except Denied as error:
-            denied()
             if error.status == 401:
                 with suppress(Denied):
                     wrong.check(request.remote or "")
@@ -109,6 +108,8 @@ def guarded(gate: Gate, denied: Callable[[], object] = lambda: None) -> Any:
         except Exception:  # a bug: its traceback is for the log, not for the network
             log.exception("a request failed")
             response = error_answer(500, "something went wrong here; the log says what")
+        if response.status >= 400:
+            failed(response.status)
         if not response.prepared:
             response.headers.update(SECURITY | shared)
         return response

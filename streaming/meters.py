@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from streaming.motionsocket import Motions
 from streaming.sessions import Session, Sessions
+
+DENIED = (401, 403, 429)  # no token, another's page, too often
 
 
 class ShowCollector(Collector):
-    """Shows, pictures, refusals and delays. Names carry their unit, as Prometheus asks."""
+    """Shows, pictures, refusals and delays. Names carry their unit, as Prometheus asks.
 
-    def __init__(self, sessions: Sessions, denied: Callable[[], int]) -> None:
-        self._sessions, self._denied = sessions, denied
+    errors: answers that were errors, by HTTP status.
+    """
+
+    def __init__(self, sessions: Sessions, errors: Mapping[int, int], motions: Motions) -> None:
+        self._sessions, self._errors, self._motions = sessions, errors, motions
 
     def collect(self) -> Iterator[Metric]:
         sessions, counts = self._sessions, self._sessions.counts
@@ -28,12 +34,25 @@ class ShowCollector(Collector):
             "resumptions": (counts.resumed, "connections resumed"),
             "failures": (counts.failed, "shows that ended with an error"),
             "denials": (self._denied(), "requests denied: origin, token, rate"),
+            "motion_refusals": (self._motions.refused, "WebSockets hung up on: no place, bad data"),
             "frames": (counts.frames + frames, "pictures due"),
             "skipped_frames": (counts.skipped + skipped, "pictures left out under load"),
         }
         for name, (value, what) in counters.items():
             yield CounterMetricFamily(f"cantar_{name}", what, value)
+        yield self._failures()
         yield self._delays(live)
+
+    def _denied(self) -> int:
+        return sum(self._errors.get(status, 0) for status in DENIED)
+
+    def _failures(self) -> Metric:
+        family = CounterMetricFamily(
+            "cantar_errors", "requests answered with an error", labels=["status"]
+        )
+        for status, count in sorted(self._errors.items()):
+            family.add_metric([str(status)], count)
+        return family
 
     def _delays(self, live: list[Session]) -> Metric:
         """The worst of the shows that run now."""

@@ -137,6 +137,7 @@ class Motions:
         self._config, self._load, self._busy = config, load, busy
         self._threads = ThreadPoolExecutor(AT_ONCE, "cantar motion")
         self._serving: set[asyncio.Task[None]] = set()
+        self.refused = 0  # connections for which there was no place, or that sent nonsense
 
     @property
     def clients(self) -> int:
@@ -153,6 +154,7 @@ class Motions:
         socket = web.WebSocketResponse(max_msg_size=MOST, heartbeat=SILENCE_S, compress=False)
         await socket.prepare(request)
         if self.clients >= AT_ONCE:
+            self.refused += 1
             await socket.close(code=TRY_LATER, message=b"all places are taken")
             return socket
         task = asyncio.ensure_future(self._bounded(socket))
@@ -169,6 +171,7 @@ class Motions:
             async with asyncio.timeout(SILENCE_S) as patience:
                 await self._serve(socket, patience)
         except ValueError as error:
+            self.refused += 1
             await socket.close(code=BAD_DATA, message=str(error).encode()[:120])
         except (TimeoutError, ConnectionError):
             await socket.close(code=AWAY)

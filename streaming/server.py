@@ -20,6 +20,7 @@ import logging
 import signal
 import ssl
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -124,7 +125,7 @@ class Server:
         self.models = Models(config.web.models)
         self.motions = Motions(config, busy=lambda: len(self.sessions) > 0)
         self.opened = asyncio.Event()
-        self.denied = 0
+        self.errors: Counter[int] = Counter()  # answers by HTTP status
         self.failure: Exception | None = None
         self._portraits: dict[str, bytes] = {}
         self._drawing = asyncio.Lock()
@@ -135,11 +136,11 @@ class Server:
             "model": Rate(60, 60, clock), "direction": Rate(REQUESTS, 60, clock),
         }  # fmt: skip
         self._metrics = CollectorRegistry()
-        self._metrics.register(ShowCollector(self.sessions, lambda: self.denied))
+        self._metrics.register(ShowCollector(self.sessions, self.errors, self.motions))
 
     def app(self) -> web.Application:
         """The routes; `opened` follows once the application has started."""
-        guard = guarded(self.gate, self._denied)
+        guard = guarded(self.gate, self._failed)
         app = web.Application(middlewares=[guard], client_max_size=SMALL)
         serve_pages(app)
         serve_libraries(app)
@@ -183,8 +184,8 @@ class Server:
 
     # -- every request
 
-    def _denied(self) -> None:
-        self.denied += 1
+    def _failed(self, status: int) -> None:
+        self.errors[status] += 1
 
     def _let_in(self, request: web.Request, kind: str) -> None:
         """Raise Denied for too many requests of a kind, or one without a pass."""

@@ -491,7 +491,7 @@ class Peer:
     def _on_text(self, text: str | bytes) -> None:
         try:
             message = json.loads(text) if len(text) <= 4096 else None
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if isinstance(message, dict):
             self._on_message(message)

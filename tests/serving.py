@@ -7,11 +7,13 @@ import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from streaming.casts import Wings
+from streaming.casts import Cast, Wings
 from streaming.line import ShowConfig
+from streaming.live import Warmth
 from streaming.server import Address, Server, opened
+from tests.fakes import FakeAvatar, FakeDrawing
 
 LOADING_S = 60.0  # that a singer may take to load
 
@@ -21,6 +23,13 @@ class Served(NamedTuple):
 
     url: str
     server: Server
+
+
+def nobody(config: ShowConfig) -> Cast:
+    """A cast that loads at once, and does not sing."""
+    drawing: Any = FakeDrawing(FakeAvatar())
+    avatar: Any = FakeAvatar()
+    return Cast(config, avatar, drawing, Warmth(0.001, 0.001, None))
 
 
 @contextmanager

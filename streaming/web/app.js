@@ -5,8 +5,8 @@ const $ = (id) => document.getElementById(id);
 const DRAWN = { puppet: "Puppet", head: "3-D head", neural: "Portrayed", portrait: "Photo" };
 const COLOURS = [["#ffffff", "White"], ["#14b85a", "Green, to key out"], ["#f7c7d9", "Pink"], ["#17142f", "Night"]];
 const STAGES = [ // what the panel calls each, and its colour
-  ["microphone and way there", "#8f7ee7"], ["hearing a little ahead", "#d6297a"], ["hearing and drawing", "#f0883e"],
-  ["encoding and way back", "#0f8599"], ["your browser", "#5b8c3a"],
+  ["microphone", "#8f7ee7"], ["network, there and back", "#4c6fd8"], ["listening ahead", "#d6297a"], ["hearing", "#e0559a"],
+  ["drawing", "#f0883e"], ["waiting for its turn", "#d8b13a"], ["encoding", "#0f8599"], ["your browser", "#5b8c3a"],
 ];
 const CAPTURE_MS = 20; // a packet of 10 ms, and the wait for it to be complete on the other side
 const ENCODE_MS = 5; // of a picture, as measured at 512 × 512
@@ -17,7 +17,11 @@ let config, show = null, karaoke = null, sound = null, recorder = null, purpose 
 // ---- saying things ------------------------------------------------------------------------------
 
 function say(text) { if ($("state").textContent !== text) $("state").textContent = text; }
-function complain(error) { $("alertText").textContent = error.message ?? String(error); $("alert").hidden = false; }
+function complain(error) {
+  if (error instanceof NeedsToken) return login();
+  $("alertText").textContent = error.message ?? String(error);
+  $("alert").hidden = false;
+}
 $("alertClose").onclick = () => { $("alert").hidden = true; };
 
 // ---- choices ------------------------------------------------------------------------------------
@@ -98,6 +102,7 @@ const WORDS = { microphone: "Listening to you", demo: "Singing the demo", song: 
 
 async function begin(input, { song, file } = {}) {
   $("alert").hidden = true;
+  if (!await prepared()) return;
   busy(true);
   purpose = input;
   try {
@@ -109,28 +114,34 @@ async function begin(input, { song, file } = {}) {
     }
     say("Connecting");
     const mine = show = new Show(api, { input, ...(song ? { song } : {}), ...wish() }, { sound, iceServers: config.iceServers });
+    mine.addEventListener("playing", () => ask(purpose), { once: true });
     mine.addEventListener("playing", () => play(mine));
     mine.addEventListener("connected", () => started(mine), { once: true });
     mine.addEventListener("connected", () => say(WORDS[purpose]));
     mine.addEventListener("waiting", () => say("Connection lost, trying again"));
     mine.addEventListener("closing", () => complain("The server is about to stop."));
     mine.addEventListener("levels", ({ detail }) => levels(detail));
-    mine.addEventListener("measures", ({ detail }) => measures(mine, detail));
+    mine.addEventListener("measures", ({ detail }) => measures(detail));
     mine.addEventListener("over", ({ detail }) => ended(mine, detail.failure));
     mine.tell({ avDelay: Number($("avDelay").value) });
     await mine.start();
   } catch (error) {
     if (show) { show.finish(null); } else ended(null, null);
-    if (error instanceof NeedsToken) login(); else complain(error);
+    complain(error);
   }
+}
+
+const own = (purpose) => purpose === "microphone" || purpose === "karaoke"; // what is sung here would come back into it
+
+/** Whether the show may be heard, once: a connection that is renewed changes nothing of it. */
+function ask(purpose) {
+  hear(!own(purpose));
+  $("headphones").hidden = !own(purpose);
 }
 
 function play(mine) {
   const video = $("video");
   video.srcObject = mine.stream;
-  const own = purpose === "microphone" || purpose === "karaoke";
-  hear(!own); // what is sung here would come back into the microphone
-  $("headphones").hidden = !own;
   video.play().catch(() => { hear(false); video.play().catch(complain); });
   video.requestVideoFrameCallback?.(() => $("stage").classList.add("playing"));
   watch(video);
@@ -178,12 +189,16 @@ function hear(on) {
 // ---- recording ----------------------------------------------------------------------------------
 
 function record() {
-  if (recorder) { recorder.stop(); recorder = null; return; }
+  if (recorder) return recorder.stop();
   const kind = ["video/mp4;codecs=avc1,mp4a.40.2", "video/mp4", "video/webm;codecs=vp8,opus", "video/webm"].find((type) => MediaRecorder.isTypeSupported(type));
   const pieces = [];
   recorder = new MediaRecorder(show.stream, { mimeType: kind, videoBitsPerSecond: 4e6 });
   recorder.ondataavailable = ({ data }) => pieces.push(data);
-  recorder.onstop = () => { save(new Blob(pieces, { type: kind })); recording(false); };
+  recorder.onstop = () => { // pressed, or the connection that it recorded is gone
+    recorder = null;
+    save(new Blob(pieces, { type: kind }));
+    recording(false);
+  };
   recorder.start(1000);
   recording(true);
 }
@@ -227,11 +242,24 @@ function watch(video) {
   video.requestVideoFrameCallback?.(seen);
 }
 
-function measures(mine, m) {
+/** Milliseconds of each of STAGES; of a song that the server has, only the way back counts. */
+function stages(m) {
+  const trip = m.roundTrip ?? 0, turn = Math.max(0, m.late - m.lookahead - m.hear - m.draw);
+  const before = own(purpose) ? [CAPTURE_MS, trip] : [0, trip / 2];
+  return [...before, m.lookahead, m.hear, m.draw, turn, m.convert + ENCODE_MS, last.browser ?? 0];
+}
+
+function row(name, ms, colour) {
+  const row = document.createElement("tr"), head = Object.assign(document.createElement("th"), { scope: "row" });
+  if (colour) head.append(Object.assign(document.createElement("i"), { style: `background:${colour}` }));
+  head.append(name);
+  row.append(head, Object.assign(document.createElement("td"), { textContent: `${ms.toFixed(0)} ms` }));
+  return row;
+}
+
+function measures(m) {
   if (m.late === undefined) return;
-  const way = (m.roundTrip ?? 0) / 2;
-  const own = purpose === "microphone" || purpose === "karaoke";
-  const parts = [own ? CAPTURE_MS + way : 0, m.lookahead, Math.max(0, m.late - m.lookahead), m.convert + ENCODE_MS + way, last.browser ?? 0];
+  const parts = stages(m);
   const total = parts.reduce((a, b) => a + b, 0);
   $("total").textContent = `${total.toFixed(0)} ms`;
   if (!$("latency").open) return;
@@ -240,13 +268,8 @@ function measures(mine, m) {
     bar.style.cssText = `width:${(100 * ms) / total}%;background:${STAGES[i][1]}`;
     return bar;
   }));
-  $("stages").replaceChildren(...parts.map((ms, i) => {
-    const row = document.createElement("tr"), name = document.createElement("td"), dot = document.createElement("i");
-    dot.style.background = STAGES[i][1];
-    name.append(dot, STAGES[i][0]);
-    row.append(name, Object.assign(document.createElement("td"), { textContent: `${ms.toFixed(0)} ms` }));
-    return row;
-  }));
+  const whole = row(own(purpose) ? "from glass to glass" : "altogether", total);
+  $("stages").replaceChildren(...parts.map((ms, i) => row(STAGES[i][0], ms, STAGES[i][1])), whole);
   const skipped = m.frames ? (100 * m.skipped) / m.frames : 0;
   $("quality").textContent = `${m.fps.toFixed(1)} pictures a second, ${skipped.toFixed(1)} % skipped, sound to picture ${m.late.toFixed(0)} ms (95 % within ${m.late95.toFixed(0)}).`;
 }
@@ -264,12 +287,16 @@ $("wearing").onclick = () => { hear(true); $("headphones").hidden = true; $("hea
 $("silent").onclick = () => { $("headphones").hidden = true; $("hear").focus(); };
 document.addEventListener("keydown", (event) => { if (event.key === "Escape" && show && !$("login").open) show.stop(); });
 window.addEventListener("pagehide", () => show?.abandon());
+for (const wakes of ["resume", "visibilitychange"]) { // browsers pause the videos of a tab that sleeps
+  document.addEventListener(wakes, () => { if (show && $("video").paused) $("video").play().catch(() => {}); });
+}
 
 let picking = null;
 function pick(purpose) { picking = purpose; $("picker").value = ""; $("picker").click(); }
 $("picker").onchange = async () => {
   const file = $("picker").files[0];
   if (!file) return;
+  if (!await prepared()) return;
   if (picking === "karaoke") return begin("karaoke", { file });
   if (file.size > config.uploadMb * 1e6) return complain(new Error(`This file is too large: at most ${config.uploadMb} MB.`));
   busy(true);
@@ -285,7 +312,10 @@ $("picker").onchange = async () => {
 };
 
 function slider(id, moved) {
-  const show = () => { $(`${id}Out`).textContent = `${$(id).value} ms`; };
+  const show = () => {
+    $(`${id}Out`).textContent = `${$(id).value} ms`;
+    $(id).setAttribute("aria-valuetext", `${$(id).value} milliseconds`);
+  };
   $(id).value = localStorage.getItem(id) ?? $(id).value;
   $(id).oninput = () => { show(); localStorage.setItem(id, $(id).value); moved(Number($(id).value)); };
   show();
@@ -296,7 +326,7 @@ slider("micDelay", (ms) => { if (karaoke) karaoke.micDelay = ms; });
 // ---- beginning ----------------------------------------------------------------------------------
 
 function login() {
-  $("login").showModal();
+  if (!$("login").open) $("login").showModal();
   $("login").querySelector("form").onsubmit = async (event) => {
     event.preventDefault();
     try {
@@ -318,8 +348,14 @@ async function open() {
     document.body.dataset.ready = "yes";
   } catch (error) {
     say("Not ready");
-    if (error instanceof NeedsToken) login(); else complain(error);
+    complain(error);
   }
+}
+
+/** Whether the page knows what there is; asks anew where it does not, and says why it cannot. */
+async function prepared() {
+  if (!config) await open();
+  return Boolean(config);
 }
 
 const token = new URLSearchParams(location.hash.slice(1)).get("token");

@@ -59,9 +59,9 @@ export async function openMicrophone() {
     return await navigator.mediaDevices.getUserMedia({ audio: PROCESSING_OFF });
   } catch (error) {
     const why = {
-      NotAllowedError: "The microphone was denied. Allow it for this page (the sign left of the address), then press Sing again.",
-      NotFoundError: "No microphone was found. Connect one, then press Sing again.",
-      NotReadableError: "The microphone is busy: another program uses it. Close that one, then press Sing again.",
+      NotAllowedError: "The microphone was denied. Allow it for this page (the sign left of the address), then try again.",
+      NotFoundError: "No microphone was found. Connect one, then try again.",
+      NotReadableError: "The microphone is busy: another program uses it. Close that one, then try again.",
     };
     throw new Error(why[error.name] || `The microphone cannot be opened (${error.name}).`);
   }
@@ -181,7 +181,10 @@ export class Show extends EventTarget {
       try {
         await this.connect();
         if (await connected(this.pc)) { this.resuming = false; return; }
-      } catch (error) { reason = error.message; }
+      } catch (error) {
+        reason = error.message;
+        if (error instanceof NeedsToken) break; // its pass is over: no trying again brings a new one
+      }
     }
     this.finish(reason);
   }

@@ -46,7 +46,12 @@ def test_figures_of_a_show_made_up() -> None:
     found = figures(Times(pictures, sent, pictures + 12, first))
     assert found["glass to glass p50, ms"] == found["glass to glass p95, ms"] == 150
     assert found["skew median, ms"] == 12
+    assert found["skew at the beginning, ms"] == found["skew at the end, ms"] == 12
     assert found["skew growth, ms"] == 0
+    drifting = figures(Times(pictures, sent, pictures + 2 * np.arange(10), first))
+    assert drifting["skew at the beginning, ms"] == 2
+    assert drifting["skew at the end, ms"] == 16
+    assert drifting["skew growth, ms"] == 14
     assert found["frames shown, share"] == pytest.approx(0.9, abs=0.01)
     assert found["pictures a second"] == pytest.approx(27, abs=0.3)
 

@@ -7,11 +7,12 @@ import datetime
 import json
 import ssl
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientError, ClientSession, WSServerHandshakeError
 from aiortc import RTCConfiguration, RTCPeerConnection
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -21,11 +22,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streaming import server as serving_module
+from streaming.casts import Wings
 from streaming.line import LiveConfig, ShowConfig
+from streaming.motionsocket import TRY_LATER
 from streaming.ports import UserError
 from streaming.server import Address, opened
 from streaming.webconfig import WebConfig
-from tests.serving import Served, serving
+from tests.serving import Served, nobody, serving
 from tests.visitor import Visitor
 
 CONFIG = ShowConfig(live=LiveConfig(margin_ms=120), web=WebConfig(sessions=1, drain_s=0.0))
@@ -227,6 +230,99 @@ def test_a_page_from_elsewhere_can_neither_post_nor_listen(served: Served) -> No
     asyncio.run(scenario())
 
 
+def counted(metrics: str) -> dict[str, float]:
+    """The counters of /metrics, by name and labels."""
+    lines = [line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in lines}
+
+
+def test_what_is_refused_is_counted_by_its_status(served: Served) -> None:
+    async def counts() -> dict[str, float]:
+        async with ClientSession(served.url) as client, client.get("/metrics") as response:
+            return counted(await response.text())
+
+    before = asyncio.run(counts())
+    kind = {"Content-Type": "application/json"}
+    bad = json.dumps({"type": "offer", "sdp": "v=0"}).encode()
+    large = {**kind, "Content-Length": str(1 << 20)}
+    assert ask(served, "POST", "/offer", kind, bad) == 400
+    assert ask(served, "POST", "/offer", large, b"") == 413
+    assert ask(served, "POST", "/offer", {}, b"{}") == 415
+    assert ask(served, "GET", "/../etc/passwd", {}, b"") == 404
+    after = asyncio.run(counts())
+    for status in (400, 404, 413, 415):
+        name = f'cantar_errors_total{{status="{status}"}}'
+        assert after[name] == before.get(name, 0) + 1
+
+
+def test_a_song_without_end_is_cut_off_and_leaves_nothing(served: Served) -> None:
+    """2 GB in pieces, their length untold: 413 once the limit is reached, not when all has come."""
+    sent = 0
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 2 << 30:
+            sent += 1 << 18
+            yield bytes(1 << 18)
+
+    async def scenario() -> None:
+        async with ClientSession(served.url) as client, asyncio.timeout(60):
+            try:
+                async with client.post("/songs", data=pieces()) as response:
+                    assert response.status == 413
+            except ClientError:  # it hung up while we were still talking
+                pass
+
+    asyncio.run(scenario())
+    assert sent < 2 * served.server.config.web.upload_mb * 1_000_000
+    assert list(served.server.songs._folder.iterdir()) == []
+
+
+def test_a_flood_of_sockets_and_of_messages_disturbs_no_show(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty WebSockets at once: a few are served, two at a time; the others are told to come later,
+    and beyond the rate are not even let in."""
+    for kind in ("motion", "offer"):
+        monkeypatch.setattr(served.server._rates[kind], "_count", 30)
+        served.server._rates[kind]._levels.clear()
+
+    async def flood(client: ClientSession) -> int:
+        try:
+            async with client.ws_connect("/motion") as socket:
+                await socket.send_json({"rate": 48_000, "channels": 1, "format": "s16"})
+                for _ in range(500):
+                    await socket.send_bytes(bytes(2))
+                await socket.send_str("end")
+                async for _ in socket:
+                    pass
+                return socket.close_code or 0
+        except WSServerHandshakeError as refused:
+            return refused.status
+        except ClientError:  # it was hung up on before it had said everything
+            return TRY_LATER
+
+    async def scenario() -> None:
+        async with ClientSession(served.url) as client, asyncio.timeout(60):
+            visitor = Visitor(client)
+            assert (await visitor.ask(input="demo"))[0] == 201
+            await visitor.seen(10)
+            floods = [asyncio.ensure_future(flood(client)) for _ in range(40)]
+            await visitor.seen(len(visitor.pictures) + 30, 30)
+            ends = Counter(await asyncio.gather(*floods))
+            assert ends[429] >= 5
+            assert ends[429] + ends[TRY_LATER] >= 30
+            assert set(ends) <= {429, TRY_LATER, 1000}
+            async with client.get("/metrics") as response:
+                counts = counted(await response.text())
+            assert counts["cantar_motion_refusals_total"] >= ends[TRY_LATER]
+            async with client.delete(f"/sessions/{visitor.session}") as response:
+                assert response.status == 204
+            await visitor.leave()
+
+    asyncio.run(scenario())
+
+
 # ---- elsewhere than loopback --------------------------------------------------------------------
 
 
@@ -280,6 +376,44 @@ def test_over_tls_with_a_token_a_show_is_had_by_who_knows_it(tmp_path: Path) -> 
                 stranger = Visitor(client, ssl=trust)
                 assert (await stranger.ask(input="demo"))[0] == 401
                 await stranger.leave()
+
+    asyncio.run(scenario())
+
+
+def test_passes_and_tickets_that_are_over_used_or_forged_open_nothing() -> None:
+    async def scenario() -> None:
+        async with opened(CONFIG, Address(port=0, token="hush hush"), Wings(nobody)) as (
+            server,
+            address,
+        ):
+            await server.opened.wait()
+            async with ClientSession(address.url) as client:
+
+                async def config(given: str) -> int:
+                    bearer = {"Authorization": f"Bearer {given}"}
+                    async with client.get("/config", headers=bearer) as response:
+                        return response.status
+
+                async def socket(ticket: str) -> int:
+                    async with client.get("/motion", params={"ticket": ticket}) as response:
+                        return response.status
+
+                given = server.gate.login("hush hush")
+                bearer = {"Authorization": f"Bearer {given}"}
+                async with client.post("/ticket", headers=bearer) as response:
+                    ticket = (await response.json())["ticket"]
+                assert await config(given) == 200
+                assert await socket(ticket) == 400  # let in, but it is no WebSocket
+                assert await socket(ticket) == 401  # a second time
+                assert await socket(given) == 401  # a pass is no ticket
+                assert await config(ticket) == 401
+                kind, expires, rest = given.split(".", 2)
+                assert await config(f"{kind}.{int(expires) + 3600}.{rest}") == 401
+                late = server.gate.ticket()
+                server.gate._now = lambda: time.time() + 3601
+                assert await config(given) == 401
+                assert await socket(late) == 401
+                assert server.errors[401] == 6
 
     asyncio.run(scenario())
 

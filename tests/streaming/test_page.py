@@ -14,15 +14,21 @@ import pytest
 
 from engine.signals import F32
 from engine.timeline import SAMPLE_RATE
+from streaming.casts import Wings
+from streaming.line import ShowConfig
+from streaming.webconfig import WebConfig
 from streaming.webrtc import Incoming
 from tests.browser import Browser, wait_for
-from tests.serving import Served
+from tests.serving import Served, nobody, serving
 
 PLAYING = "document.getElementById('stage').classList.contains('playing')"
 READY = "document.body?.dataset.ready === 'yes'"
 IDLE = "document.getElementById('state').textContent === 'Ready'"
 SUNG, INTERLUDE = (8.0, 20.0), (23.0, 25.8)  # s of the demo: two lines, the violin alone
 OPEN = 0.01  # mean share of open mouth, of the region around it, in a sung line
+
+NAMED = {"button", "radio", "slider", "link", "meter", "Video", "complementary", "region"}
+CONFIG = ShowConfig(web=WebConfig(sessions=1, drain_s=0.0))
 
 KEEP_FRAME = """(() => {  // which frame of the show is due, as the page is told ten times a second
   const make = RTCPeerConnection.prototype.createDataChannel;
@@ -105,13 +111,32 @@ def test_returned_sound_is_silent_until_headphones_are_confirmed(page: Browser) 
     page.look(390, 700, phone=True)
     page.click("#sing")
     page.until(PLAYING, 10)
+    page.run("document.getElementById('latency').open = true")
     assert page.run("document.getElementById('video').muted")
     assert not page.run("document.getElementById('headphones').hidden")
     page.click("#wearing")
     page.until("!document.getElementById('video').muted", 5)
     assert page.run("document.documentElement.scrollWidth <= innerWidth")
+    page.until("document.getElementById('stages').rows.length")
+    check_delays(page.run(DELAYS))
     page.click("#stop")
     page.until(IDLE)
+
+
+DELAYS = """[...document.getElementById('stages').rows].map(
+    ({cells}) => [cells[0].textContent, parseInt(cells[1].textContent)])"""
+
+
+def check_delays(rows: list[tuple[str, int]]) -> None:
+    """Every stage, the network among them, and what they come to: from glass to glass."""
+    *stages, (whole, total) = rows
+    assert whole == "from glass to glass"
+    assert {name for name, _ in stages} == {
+        "microphone", "network, there and back", "listening ahead", "hearing", "drawing",
+        "waiting for its turn", "encoding", "your browser",
+    }  # fmt: skip
+    assert dict(stages)["listening ahead"] == 67
+    assert sum(ms for _, ms in stages) == pytest.approx(total, abs=len(stages))
 
 
 def test_the_page_says_in_words_why_there_is_no_microphone(page: Browser) -> None:
@@ -131,6 +156,45 @@ def test_the_page_says_in_words_why_there_is_no_microphone(page: Browser) -> Non
     page.run("Object.defineProperty(navigator, 'mediaDevices', {value: undefined})")
     page.click("#sing")
     page.until("document.getElementById('alertText').textContent.includes('HTTPS')", 5)
+
+
+def test_over_plain_http_from_elsewhere_it_says_that_https_is_needed(tmp_path: Path) -> None:
+    """A real insecure context: the browser takes our address for a host of the network."""
+    elsewhere = "--host-resolver-rules=MAP cantar.test 127.0.0.1"
+    with (
+        serving(CONFIG, Wings(nobody), "hush hush") as served,
+        Browser(tmp_path, elsewhere) as page,
+    ):
+        page.open(served.url.replace("127.0.0.1", "cantar.test") + "#token=hush%20hush")
+        page.until(READY)
+        assert page.run("isSecureContext") is False
+        assert page.run("location.hash") == ""  # nobody reads the token over a shoulder
+        page.click("#sing")
+        page.until("document.getElementById('alertText').textContent.includes('HTTPS')", 5)
+
+
+def test_a_token_is_asked_for_and_asked_for_again_when_the_pass_is_over(tmp_path: Path) -> None:
+    """Whatever is pressed before, or after an hour, leads to the question and to no other error."""
+    with serving(CONFIG, Wings(nobody), "hush hush") as served, Browser(tmp_path) as page:
+        page.open(served.url)
+        asked = "document.getElementById('login').open"
+        page.until(asked)
+        page.press("Escape")
+        page.until(f"!{asked}")
+        page.click("#demo")
+        page.until(asked)
+        for word in ("hush", "hush hush"):
+            page.run(f"document.getElementById('token').value = '{word}'")
+            page.click("#enter")
+            if word == "hush":
+                page.until("!document.getElementById('wrong').hidden", 5)
+        page.until(READY)
+        page.until(f"!{asked}")
+        served.server.gate._secret = b"an hour later"
+        page.click("#demo")
+        page.until(asked)
+        assert page.run("document.getElementById('alert').hidden")
+        assert not page.run("document.getElementById('demo').disabled")
 
 
 def tone(path: Path, hertz: float, seconds: float = 4.0) -> Path:
@@ -243,6 +307,22 @@ def test_who_sings_and_where_changes_while_it_sings(page: Browser, server: Serve
     page.click("#stop")
     page.until(IDLE)
     page.run("localStorage.clear()")
+
+
+def test_a_screen_reader_gets_a_name_for_everything_and_no_figures_unasked(page: Browser) -> None:
+    """Of the tree that Chromium gives to a screen reader, on a phone's width and on a desk's."""
+    page.call("Accessibility.enable")
+    for size in ((1280, 800), (390, 844)):
+        page.look(*size)
+        nodes = page.call("Accessibility.getFullAXTree")["nodes"]
+        heard = [(n["role"]["value"], n["name"]["value"]) for n in nodes if not n["ignored"]]
+        assert [role for role, name in heard if role in NAMED and not name] == []
+        assert ("heading", "Cantar") in heard
+        assert {"main", "complementary", "status", "meter"} <= {role for role, _ in heard}
+    changing = "[...document.querySelectorAll('output')].every((e) => e.ariaLive === 'off')"
+    assert page.run(changing)  # else every new figure of the delay would be read out
+    assert page.run("document.getElementById('avDelay').ariaValueText") == "0 milliseconds"
+    page.call("Accessibility.disable")
 
 
 def test_it_is_worked_by_keyboard_and_named_for_those_who_listen(page: Browser) -> None:

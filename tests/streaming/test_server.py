@@ -19,16 +19,16 @@ import numpy as np
 import pytest
 from aiohttp import ClientSession
 
+import run_live
 from engine.rendering.identity import IDENTITIES
-from streaming.casts import Cast, Wings
+from streaming.casts import Wings
 from streaming.line import LiveConfig, ShowConfig
-from streaming.live import Warmth
 from streaming.ports import UserError
-from streaming.server import Address, opened
+from streaming.server import Address, opened, serve
 from streaming.sessions import Counts, Refused
 from streaming.webconfig import WebConfig
 from streaming.wish import Wish
-from tests.fakes import FakeAvatar, FakeDrawing
+from tests.serving import nobody
 from tests.visitor import Visitor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,11 +57,6 @@ async def serving_nobody(token=None, **web):
 
     async with serving(show(**web), token, Wings(nobody)) as served:
         yield served
-
-
-def nobody(config):
-    """A cast that loads at once, and does not sing."""
-    return Cast(config, FakeAvatar(), FakeDrawing(FakeAvatar()), Warmth(0.001, 0.001, None))
 
 
 @pytest.fixture(scope="module")
@@ -344,6 +339,9 @@ def test_a_page_that_says_goodbye_or_never_comes_leaves_its_place(run):
         visitor = Visitor(client)
         await visitor.ask(input="demo")
         await visitor.seen(3)
+        for nonsense in ("[" * 4000, "{", "7", '{"avDelay": NaN}', "x" * 5000, b"\xff\0"):
+            visitor.channel.send(nonsense)
+        await visitor.seen(len(visitor.pictures) + 5)
         visitor.channel.send('{"bye": true}')
         await asyncio.wait_for(visitor.hung_up.wait(), 10)
         assert len(server.sessions) == 0
@@ -584,6 +582,38 @@ def test_the_server_says_where_it_is_and_ends_when_asked(number, code, tmp_path)
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (code, "", "")
+
+
+def test_whoever_serves_others_without_tls_is_warned(monkeypatch, caplog):
+    """In one line, and the token stands in none."""
+    up = functools.partial(opened, wings=Wings(nobody))
+    monkeypatch.setattr("streaming.server.opened", up)
+    said = []
+
+    def stop(line):
+        said.append(line)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert serve(show(), Address("0.0.0.0", 0, "hush hush"), stop) == 0
+    assert len(said) == 1
+    (record,) = caplog.records
+    assert record.message.startswith("without --tls-cert")
+    assert "hush" not in record.message + said[0]
+
+
+@pytest.mark.parametrize(("platform", "display", "shown"), [
+    ("linux", ":0", True), ("linux", None, False), ("darwin", None, True),
+])  # fmt: skip
+def test_the_page_is_opened_where_there_is_a_desktop(platform, display, shown, monkeypatch):
+    pages = []
+    monkeypatch.setattr("webbrowser.open", pages.append)
+    monkeypatch.setattr("sys.platform", platform)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    if display is not None:
+        monkeypatch.setenv("DISPLAY", display)
+    run_live._open_page("http://127.0.0.1:8080")
+    assert pages == ["http://127.0.0.1:8080"] * shown
 
 
 def test_a_server_without_a_singer_ends_and_says_why(tmp_path):

@@ -94,6 +94,7 @@ def test_a_page_whose_network_changed_comes_back_to_its_show(
 ) -> None:
     (session,) = server.server.sessions.live
     frame = session.line.next_frame
+    page.click("#wearing")
     weather.cut()
     page.run("window.dispatchEvent(new Event('online'))")
     page.until(f"{STATE} === 'Connection lost, trying again'", 12)
@@ -102,6 +103,23 @@ def test_a_page_whose_network_changed_comes_back_to_its_show(
     assert server.server.sessions.live == [session]
     assert server.server.sessions.counts.resumed >= 1
     assert session.line.next_frame > frame
+    assert not page.run("document.getElementById('video').muted")  # headphones are still worn
+    assert page.run("document.getElementById('headphones').hidden")
+    assert page.errors == []
+
+
+def test_a_tab_that_slept_wakes_up_in_its_show(page: Browser, server: Served) -> None:
+    """Its scripts stand still for some seconds, and Chromium pauses its video: it plays on."""
+    (session,) = server.server.sessions.live
+    page.call("Page.setWebLifecycleState", state="frozen")
+    frame = session.line.next_frame
+    wait_for(lambda: session.line.next_frame > frame + 90, 30, "the show stood still, too")
+    page.call("Page.setWebLifecycleState", state="active")
+    page.until("!document.getElementById('video').paused")
+    since = page.run("document.getElementById('video').currentTime")
+    page.until(f"document.getElementById('video').currentTime > {since} + 0.5")
+    assert server.server.sessions.live == [session]
+    assert page.run(STATE) == "Listening to you"
     assert page.errors == []
 
 
