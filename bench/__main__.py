@@ -2,7 +2,7 @@
 
 Each part alone or all; tables on the screen, results.json, RESULTS.md and pictures in `--out`.
 Parts that were measured before, on this machine or another, stay in the results until they are
-measured again.
+measured again. The README beside the folder gets the headline.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from bench.compare import compare
 from bench.figures import Part, Plan, part_from_json, part_to_json
 from bench.machine import Neighbours, jitter, machine
-from bench.report import markdown, show, show_comparison, show_promises
+from bench.report import BEGIN, headline, markdown, show, show_comparison, show_promises
 
 HERE = Path(__file__).parent
 # What can be measured, and the module that does it.
@@ -121,6 +121,15 @@ def write(results: dict[str, Any], folder: Path) -> None:
     (folder / "RESULTS.md").write_text(markdown(results, parts), encoding="utf-8")
 
 
+def tell_readme(results: dict[str, Any], folder: Path) -> None:
+    """Give the headline to the README beside the folder, if one is there that asks for it."""
+    readme = folder.parent / "README.md"
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    if BEGIN in text:
+        told = headline(text, results, parts_of(results), folder.name)
+        readme.write_text(told, encoding="utf-8")
+
+
 def compared(console: Console, old: dict[str, Any], new: dict[str, Any], limit: float) -> bool:
     """Show new against old; whether nothing got slower."""
     if set(old["machines"]) != set(new["machines"]):
@@ -165,6 +174,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         new = run(args.parts or list(PARTS), plan, console)
     results = merged(_kept(args.out / "results.json"), new)
     write(results, args.out)
+    tell_readme(results, args.out)
     show_promises(console, parts_of(results))
     console.print(f"{args.out / 'RESULTS.md'}, {args.out / 'results.json'}")
     if before is None:

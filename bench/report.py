@@ -12,6 +12,7 @@ from bench import promises
 from bench.compare import CONFIDENCE, Ratio, agreement
 from bench.figures import Cell, Part, Table, Timing
 
+BEGIN, END = "<!-- python -m bench writes from here -->", "<!-- to here -->"  # in the README
 HEAD = ("p50", "p95", "p99", "max", "CPU ms", "kB held", "calls")
 
 
@@ -93,6 +94,22 @@ def markdown(results: dict[str, Any], parts: dict[str, Part]) -> str:
         ran = results["parts"][name]["ran"]
         lines += _part(name, part, ran["machine"], ran)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def headline(readme: str, results: dict[str, Any], parts: dict[str, Part], folder: str) -> str:
+    """A README with the promises that were measured, and one picture of `folder`, between its
+    marks. Raises ValueError where it has no marks."""
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"expected a line {BEGIN!r} and, below it, a line {END!r}")
+    known = [list(row) for row in promises.rows(parts) if row[3]]
+    machines = "; ".join(results["machines"])
+    table = "\n".join(_lines(("what", "promised", f"measured ({machines})", ""), known))
+    pictures = results["parts"].get("latency", {}).get("ran", {}).get("pictures", ())
+    shown = "".join(f"\n![The way of a frame, and how late it is]({folder}/{picture['file']})\n"
+                    for picture in pictures)  # fmt: skip
+    return f"{before}{BEGIN}\n{table}{shown}{END}{after}"
 
 
 def show(console: Console, name: str, part: Part) -> None:

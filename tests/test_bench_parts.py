@@ -17,7 +17,7 @@ from bench import latency, load, page, promises, scale, stages, syllables
 from bench.batches import NETWORKS
 from bench.compare import Ratio, agreement, compare
 from bench.figures import Part, Plan, Table, Timing, part_from_json, part_to_json, timing
-from bench.report import markdown
+from bench.report import BEGIN, END, headline, markdown
 from bench.soak import REAL, SHOW, SIMULATED
 from engine.avatar import AvatarConfig
 from engine.hearing.separator import Separator
@@ -143,6 +143,27 @@ def test_the_report_is_made_from_the_results_alone(out: Path, parts: dict[str, P
 
 
 @real
+def test_the_readme_says_what_was_measured_last() -> None:
+    """Every figure in its headline is in results.json: nobody has typed there."""
+    results = command.read(command.HERE / "results.json")
+    readme = (command.HERE.parent / "README.md").read_text(encoding="utf-8")
+    assert headline(readme, results, command.parts_of(results), "bench") == readme
+
+
+def test_the_headline_stays_between_its_marks(out: Path) -> None:
+    results = command.read(out / "results.json")
+    parts = command.parts_of(results)
+    asked = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    told = headline(asked, results, parts, "bench")
+    assert told.startswith(f"before\n{BEGIN}\n| what | promised |")
+    assert told.endswith(f"{END}\nafter\n")
+    assert "old" not in told
+    assert "not measured" not in told
+    assert headline(told, results, parts, "bench") == told
+    with pytest.raises(ValueError, match="expected a line"):
+        headline("nothing to fill in", results, parts, "bench")
+
+
 def test_a_longer_hold_is_measured_as_later_pictures_sound_and_mouth(tmp_path: Path) -> None:
     """A show that is told to hold its frames for so long; nothing of it is asked, all is seen."""
     song, config = syllables.train(SECONDS), latency.still(Plan(SECONDS, tmp_path))
