@@ -27,11 +27,12 @@ class Promise(NamedTuple):
 
 
 def timing_of(part: str, name: str, quantile: str) -> Callable[[Parts], float | None]:
-    """A quantile of a timing whose name begins so."""
+    """A quantile of the timing of this name, or else of the first whose name begins so."""
 
     def find(parts: Parts) -> float | None:
         timings = parts[part].timings if part in parts else {}
-        return next((getattr(t, quantile) for n, t in timings.items() if n.startswith(name)), None)
+        named = [name] if name in timings else [n for n in timings if n.startswith(name)]
+        return getattr(timings[named[0]], quantile) if named else None
 
     return find
 

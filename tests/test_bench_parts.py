@@ -298,6 +298,14 @@ def test_a_promise_is_kept_or_not_or_not_known() -> None:
     assert said["memory of a live show"] == ("not measured", "")
 
 
+def test_a_promise_of_a_part_is_not_read_off_one_whose_name_begins_so() -> None:
+    timings = {"hearing": timing([1.0]), "hear": timing([5.0]), "draw: aria, head": timing([9.0])}
+    rows = promises.rows({"stages": Part("", timings=timings)})
+    said = {what: (measured, verdict) for what, _, measured, verdict in rows}
+    assert said["separator + MFCC + MusicFace, per frame, p99"] == ("5 ms", "**not met**")
+    assert said["head 512², per picture, p50"] == ("9 ms", "met")
+
+
 # ---- the command line ----------------------------------------------------------------------------
 
 
