@@ -169,7 +169,10 @@ def answered(times: Sequence[float], openings: Sequence[float], began: np.ndarra
 
 
 def _after(began: np.ndarray, heard: np.ndarray) -> float:
-    """Median s from each beginning to the next sound that comes out; nan when none does."""
+    """Median s from each beginning to its sound, in order where all of them came out, else to the
+    next one that did; nan when none does."""
+    if len(heard) == len(began) and len(began):
+        return float(np.median(heard - began))
     following = np.searchsorted(heard, began)
     waits = [heard[k] - t for k, t in zip(following, began, strict=True) if k < len(heard)]
     return float(np.median(waits)) if waits else float("nan")
