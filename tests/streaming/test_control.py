@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -184,8 +185,9 @@ def test_a_live_show_serves_it_and_hears_osc_at_the_same_port(tmp_path: Path) ->
         right = {"Authorization": "Bearer hush hush"}
         assert ask(place, "PATCH", {"style": 4}, **right)[1]["style"] == 4
         SimpleUDPClient("127.0.0.1", place.port).send_message("/cantar/mute", 1)
-        for _ in range(200):  # a datagram is answered by nobody
-            if (muted := ask(place, "GET", **right)[1]["mute"]) is True:
+        pause = threading.Event()  # a datagram is answered by nobody: ask until it has arrived
+        for _ in range(200):
+            if (muted := ask(place, "GET", **right)[1]["mute"]) is True or pause.wait(0.05):
                 break
         assert muted
     finally:
