@@ -258,16 +258,21 @@ def probe_scores(songs: Sequence[Take]) -> Figures:
     }
 
 
-def beat_scores(songs: Sequence[Take]) -> Figures:
-    """Is each head nearer to its own song's beats than to the other songs'? (permutation test)"""
+def beat_scores(songs: Sequence[Take]) -> dict[str, Figures]:
+    """Is each head nearer to its own song's beats than to the other songs'? (permutation test) As
+    heard in the mix, and as the performer acts it."""
+    ways = {
+        "mixed": [heads_of(song.mixed) for song in songs],
+        "acted": [song.acted.head for song in songs],
+    }
+    return {name: _on_the_beat(heads, songs) for name, heads in ways.items()}
+
+
+def _on_the_beat(heads: Sequence[F32], songs: Sequence[Take]) -> Figures:
     found = beats.against_shuffled(
         [
-            beats.Take(
-                beats.motion_beats(heads_of(song.mixed)),
-                beats.audio_beats(song.truth.beats),
-                len(song.mixed),
-            )
-            for song in songs
+            beats.Take(beats.motion_beats(head), beats.audio_beats(song.truth.beats), len(head))
+            for head, song in zip(heads, songs, strict=True)
         ]
     )
     return {"Beat Align": found.score, "with other songs": found.shuffled, "p": found.p}
@@ -354,7 +359,7 @@ def report(config: AvatarConfig, args: argparse.Namespace) -> str:
         parts += ["## Phones on the lips", _about(probe_scores)]
         parts += [markdown({"balanced accuracy": probe_scores(songs)}, across=True)]
         parts += ["## The head and the beat", _about(beat_scores)]
-        parts += [markdown({"mixed songs": beat_scores(songs)}, across=True)]
+        parts += [markdown(beat_scores(songs), across=True)]
     if args.lookahead_songs:
         found = lookahead_scores(config, args.songs[: args.lookahead_songs])
         parts += ["## Lookahead, in frames", markdown(found, across=True)]

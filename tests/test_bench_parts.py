@@ -144,11 +144,11 @@ def test_the_readme_says_what_was_measured_last() -> None:
 def test_the_headline_stays_between_its_marks(out: Path) -> None:
     results = command.read(out / "results.json")
     parts = command.parts_of(results)
-    asked = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    asked = f"before\n{BEGIN}\nyesterday\n{END}\nafter\n"
     told = headline(asked, results, parts, "bench")
     assert told.startswith(f"before\n{BEGIN}\n| what | promised |")
     assert told.endswith(f"{END}\nafter\n")
-    assert "old" not in told
+    assert "yesterday" not in told
     assert "not measured" not in told
     assert headline(told, results, parts, "bench") == told
     with pytest.raises(ValueError, match="expected a line"):

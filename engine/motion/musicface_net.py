@@ -176,7 +176,7 @@ class AttentionModulators(nn.Module):
     The paper's temporal U-Net halves time and sees the future. Ours is causal: stride becomes
     dilation 1, 2, 4, 8 (the same reach, one frame in, one frame out). Table 5's FC after the U-Net
     mixes over time as printed; ours acts on the channels of each frame, the only causal reading.
-    They begin open: what starts shut hands no gradient on, and stayed shut.
+    They begin open, so that every channel of the encoders is learned from at first.
     """
 
     def __init__(self, channels: int, inner: int) -> None:
