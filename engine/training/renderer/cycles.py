@@ -25,6 +25,7 @@ SCENE = Path(__file__).with_name("scene.py")
 FIBRE = 0.00038  # metres of ribbon for each hair
 HAIR = 0.00010  # metres, radius at the root
 LIFT = 0.0007  # metres that hairs lie off their ribbon
+NEARER = 0.0025  # metres, of lashes and brows
 LOCK, OWN = 0.16, 0.30  # how much locks, and hairs of a lock, differ in lightness
 NOTHING = 1e-4  # alpha
 
@@ -89,7 +90,7 @@ class Cycles:
             yield self.develop(np.load(folder / "painted.npy"))
 
     def geometry(self, motion: Motion) -> dict[str, F32]:
-        """Points of the mesh [V, 3] and of the hairs [N K, 3], in metres."""
+        """Points and normals of the mesh [V, 3], points of the hairs [N K, 3], in metres."""
         posed = self.head.poser.pose(motion)
         laid = self.head.hair.lay(motion, posed.spine[-1])
         ribbons, along = self.head.rig.hair.width.shape
@@ -97,7 +98,21 @@ class Cycles:
         normals = laid.normals.reshape(ribbons, along, 3)[self.fibres.ribbon]
         hairs = edges[:, :, 0] + self.fibres.across * (edges[:, :, 1] - edges[:, :, 0])
         hairs = hairs + self.fibres.off * normals
-        return {"points": posed.points, "hairs": hairs.reshape(-1, 3).astype(np.float32)}
+        return {
+            "points": self._lifted(posed.points),
+            "normals": posed.normals,
+            "hairs": hairs.reshape(-1, 3).astype(np.float32),
+        }
+
+    def _lifted(self, points: F32) -> F32:
+        """Lashes and brows nearer to the camera, along its rays: as drawn they dip into the skin,
+        which the rasteriser forgives them."""
+        first = self.head.rig.ends[-2]
+        lifted = points.copy()
+        rays = np.array([0.0, *self.head.camera[-2:]], np.float32) - points[first:]
+        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+        lifted[first:] += np.float32(NEARER) * rays
+        return lifted
 
     def develop(self, light: F32) -> U8:
         """Linear premultiplied light [H, W, 4] on the head's own film, straight alpha."""
@@ -123,6 +138,7 @@ class Cycles:
             "corners": corners,
             "strand_starts": rig.strand_starts,
             "strand_radius": rig.strand_width / 2,
+            "strand_kind": rig.strand_kind,
             "strand_colour": np.array([rig.look["lash"], rig.look["brow"]])[rig.strand_kind],
             "hair_points": np.array(rig.hair.width.shape[1]),
             "hair_radius": np.tile(HAIR * taper, len(ribbon)),

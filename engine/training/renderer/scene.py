@@ -18,11 +18,16 @@ import numpy as np
 WORLD = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32)  # ours (y up) to Blender's (z up)
 SOFT = (0.35, 0.9, 0.25, 0.3)  # radians across each lamp: key, fill, two rims
 # Light that comes round goes through hair here, not past it: rims of the rasteriser's strength
-# would bleach it; and mouths are as deep as they are, so the fill must reach in.
-GAIN = (0.88, 1.45, 0.25, 0.10)
-LASH = 2.2  # times as thick as they are: a picture has too few pixels for them
+# would bleach it.
+GAIN = (1.05, 1.2, 0.12, 0.10)
+THICK = np.array([2.6, 1.2])  # lashes, brows: times as they are; a picture has few pixels for them
 SCATTER = (1.0, 0.36, 0.2)  # red light goes deepest into skin
-DEPTH = 0.0035  # metres
+DEPTH = 0.002  # metres
+MODELLED = 0.35  # how far shade reaches towards the lamps: soft lamps alone leave a nose flat
+GLOW = {"teeth": 0.15, "tongue": 0.1}  # mouths are as deep as they are: no lamp reaches in
+WITHIN = (0.009, (1.0, 0.32, 0.26))  # watts and colour of the light between teeth and tongue
+
+INSIDE = ("teeth_upper", "tongue")
 
 #           roughness  scatter  coat  specular
 LOOKS = {
@@ -48,6 +53,7 @@ class Scene:
         self._settings()
         self._camera()
         self._lamps()
+        self.within = self._light_within()
         self.colour = self._picture("colour")
         self.surface = self._picture("surface")
         self.meshes = [self._mesh(index) for index in range(len(data["parts"]) - 1)]
@@ -57,15 +63,20 @@ class Scene:
         self.hair = self._curves("hair", hairs, data["hair_radius"], data["hair_colour"], glossy)
         strands = np.diff(data["strand_starts"])
         colours = data["strand_colour"]
-        thick = LASH * data["strand_radius"]
-        self.strands = self._curves("strands", strands, thick, colours, glossy)
+        thick = THICK[data["strand_kind"]] * data["strand_radius"]
+        self.strands = self._curves("strands", strands, thick, colours, self._lash_material())
 
-    def place(self, points: np.ndarray, hairs: np.ndarray) -> None:
-        """Move everything: points [V, 3] of the rig, hairs [N K, 3]."""
+    def place(self, points: np.ndarray, normals: np.ndarray, hairs: np.ndarray) -> None:
+        """Move everything: points and normals [V, 3] of the rig, hairs [N K, 3]."""
         ends = self.data["ends"]
         for mesh, first, last in zip(self.meshes, ends, ends[1:], strict=False):
             mesh.vertices.foreach_set("co", turned(points[first:last]).ravel())
             mesh.update()
+            # Blender's own have edges where the rig's triangles turn: dark flakes on cloth and skin
+            mesh.normals_split_custom_set_from_vertices(turned(normals[first:last]))
+        parts = [str(part) for part in self.data["parts"]]
+        palate = [points[ends[k] : ends[k + 1]].mean(0) for k in map(parts.index, INSIDE)]
+        self.within.location = turned(np.mean(palate, 0))
         for curves, where in ((self.hair, hairs), (self.strands, points[ends[-2] :])):
             curves.attributes["position"].data.foreach_set("vector", turned(where).ravel())
             curves.update_tag()
@@ -131,6 +142,17 @@ class Scene:
             x, y, z = map(float, turned(towards))
             placed.rotation_euler = (math.acos(z), 0.0, math.atan2(y, x) + math.pi / 2)
             self.scene.collection.objects.link(placed)
+        self.scene.world = self._sky()
+
+    def _light_within(self) -> Any:
+        lamp = bpy.data.lights.new("within", "POINT")
+        lamp.energy, lamp.color = WITHIN
+        lamp.shadow_soft_size = 0.008
+        placed = bpy.data.objects.new("within", lamp)
+        self.scene.collection.objects.link(placed)
+        return placed
+
+    def _sky(self) -> Any:
         world = bpy.data.worlds.new("world")
         world.use_nodes = True
         nodes, links = world.node_tree.nodes, world.node_tree.links
@@ -147,7 +169,7 @@ class Scene:
         ramp.color_ramp.elements[0].color = (*map(float, below), 1.0)
         ramp.color_ramp.elements[1].color = (*map(float, above), 1.0)
         links.new(ramp.outputs[0], nodes["Background"].inputs[0])
-        self.scene.world = world
+        return world
 
     def _picture(self, name: str) -> Any:
         image = bpy.data.images.load(str(self.data[name]))
@@ -166,7 +188,9 @@ class Scene:
         layer.data.foreach_set("uv", places.astype(np.float32).ravel())
         mesh.polygons.foreach_set("use_smooth", np.ones(len(triangles), bool))
         mesh.materials.append(self._material(name.split("_")[0]))
-        self.scene.collection.objects.link(bpy.data.objects.new(name, mesh))
+        placed = bpy.data.objects.new(name, mesh)
+        placed.shadow_terminator_shading_offset = MODELLED
+        self.scene.collection.objects.link(placed)
         return mesh
 
     def _material(self, kind: str) -> Any:
@@ -190,6 +214,9 @@ class Scene:
             shader.inputs["Subsurface Weight"].default_value = scatter
             shader.inputs["Subsurface Radius"].default_value = SCATTER
             shader.inputs["Subsurface Scale"].default_value = DEPTH
+        if kind in GLOW:
+            links.new(power.outputs[0], shader.inputs["Emission Color"])
+            shader.inputs["Emission Strength"].default_value = GLOW[kind]
         if kind == "skin":
             self._gloss(nodes, links, shader, rough)
         return material
@@ -217,11 +244,23 @@ class Scene:
         shader.inputs["Roughness"].default_value = 0.28
         shader.inputs["Radial Roughness"].default_value = 0.5
         shader.inputs["IOR"].default_value = 1.25  # less white shine than bare keratin has
+        links.new(shader.outputs[0], nodes["Material Output"].inputs[0])
+        self._tinted(nodes, links, shader.inputs["Color"])
+        return material
+
+    def _lash_material(self) -> Any:
+        """Paint, not glass: so few hairs, made so thick, would glow red."""
+        material = bpy.data.materials.new("lash")
+        material.use_nodes = True
+        nodes, links = material.node_tree.nodes, material.node_tree.links
+        nodes["Principled BSDF"].inputs["Roughness"].default_value = 0.6
+        self._tinted(nodes, links, nodes["Principled BSDF"].inputs["Base Color"])
+        return material
+
+    def _tinted(self, nodes: Any, links: Any, where: Any) -> None:
         tint = nodes.new("ShaderNodeAttribute")
         tint.attribute_name = "tint"
-        links.new(tint.outputs["Color"], shader.inputs["Color"])
-        links.new(shader.outputs[0], nodes["Material Output"].inputs[0])
-        return material
+        links.new(tint.outputs["Color"], where)
 
     def _curves(
         self, name: str, counts: np.ndarray, radius: np.ndarray, colour: np.ndarray, material: Any
@@ -246,7 +285,7 @@ def main() -> None:
         scene = Scene({name: stored[name] for name in stored.files})
     for _ in sys.stdin:
         with np.load(folder / "frame.npz") as frame:
-            scene.place(frame["points"], frame["hairs"])
+            scene.place(frame["points"], frame["normals"], frame["hairs"])
         scene.paint(folder / "painted.npy")
         print("painted", file=answers, flush=True)
 
