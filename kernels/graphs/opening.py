@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import logging
@@ -12,12 +13,14 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 
 Array = NDArray[Any]
 log = logging.getLogger(__name__)
 
 LEAST_LIKENESS = 0.99  # of a quantised network to itself in fp32 (SSIM, where it makes pictures)
 NVIDIA = Path("/dev/nvidiactl")  # there wherever NVIDIA's driver runs
+DRIVER = Path("/proc/driver/nvidia/version")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
 
@@ -174,13 +177,30 @@ class _TensorRT(_Eager):
         examples = [torch.zeros(shape, device="cuda") for shape in self.inputs.values()]
         types = {torch.float16} if precision != "fp32" else {torch.float32}
         module = self._module.cuda()
-        self._compiled = torch_tensorrt.compile(module, inputs=examples, enabled_precisions=types)
+        driver = DRIVER.read_text(encoding="utf-8") if DRIVER.is_file() else str(torch.version.cuda)
+        kept = engine_cache(torch.cuda.get_device_name(), driver, torch_tensorrt.__version__)
+        self._compiled = torch_tensorrt.compile(
+            module,
+            inputs=examples,
+            enabled_precisions=types,
+            cache_built_engines=True,
+            reuse_cached_engines=True,
+            immutable_weights=False,  # else engines are not kept
+            engine_cache_dir=str(kept),
+        )
 
     def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
         with self._torch.inference_mode():
             tensors = [self._torch.from_numpy(feeds[name]).cuda() for name in self.inputs]
             answers = self._compiled(*tensors)
         return {name: t.cpu().numpy() for name, t in zip(self.outputs, answers, strict=True)}
+
+
+def engine_cache(*makers: str) -> Path:
+    """Where engines are kept that were built by a GPU, its driver and TensorRT's binding; they run
+    on no others. Within, torch-tensorrt names each by its network."""
+    key = hashlib.sha256("\n".join(makers).encode()).hexdigest()[:16]
+    return user_cache_path("cantar", appauthor=False) / "tensorrt" / key
 
 
 class _Cuda(_Eager):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from engine.hearing.separator_net import SeparatorConfig, SeparatorNet
 from engine.motion.musicface_net import SMALL, MusicFace
 from kernels.graphs import BackendUnavailable, open_graph
 from kernels.graphs.exporting import export
-from kernels.graphs.opening import load_module
+from kernels.graphs.opening import engine_cache, load_module
 
 TOLERANCE = {"fp32": 2e-5, "bf16": 2e-2}
 STEPS = 60
@@ -145,6 +146,17 @@ def test_refusals_say_why(exported: dict, tmp_path: Path) -> None:
         for backend in ("tensorrt", "cuda"):
             with pytest.raises(BackendUnavailable, match=rf"{backend}: .*"):
                 open_graph(path, backend)
+
+
+def test_tensorrt_keeps_engines_apart_by_who_built_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kept = [engine_cache("H100", "580.1", "2.13"), engine_cache("H100", "580.2", "2.13")]
+    assert kept[0] != kept[1]
+    assert kept[0] == engine_cache("H100", "580.1", "2.13")
+    if sys.platform == "linux":
+        assert kept[0].is_relative_to(tmp_path / "cantar")
 
 
 def test_a_file_may_not_name_foreign_code(exported: dict, tmp_path: Path) -> None:

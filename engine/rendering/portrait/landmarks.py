@@ -10,13 +10,13 @@ import base64
 import hashlib
 import json
 import os
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 from scipy.interpolate import RBFInterpolator
 
 from engine.config import ConfigError, read
@@ -128,11 +128,7 @@ def landmarks_of(identity: Identity, consent: bool = False) -> Landmarks:
 
 def cache_folder() -> Path:
     """Where this user's caches of Cantar lie; it may not exist yet."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "cantar"
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Caches/cantar"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cantar"
+    return user_cache_path("cantar", appauthor=False)
 
 
 def _hash(path: Path) -> str:

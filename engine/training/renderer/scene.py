@@ -280,7 +280,7 @@ class Scene:
 def main() -> None:
     folder = Path(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # Blender talks on standard output
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Blender talks all the time
     with np.load(folder / "scene.npz") as stored:
         scene = Scene({name: stored[name] for name in stored.files})
     for _ in sys.stdin:
