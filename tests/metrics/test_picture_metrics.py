@@ -16,8 +16,10 @@ from engine.metrics.picture import (
     edge_widths,
     fid,
     frechet_distance,
+    gmsd,
     lpips,
     ssim,
+    warping_error,
 )
 
 
@@ -97,6 +99,41 @@ def test_ssim_of_a_negative_by_hand() -> None:
     rng = np.random.default_rng(0)
     noise = rng.integers(78, 178, (64, 64)).astype(np.uint8)
     assert ssim(noise, 255 - noise) < -0.9
+
+
+def test_gmsd_of_equal_pictures_is_0_symmetric_and_grows() -> None:
+    one, other = bars(), bars(2)
+    assert gmsd(one, one) == 0
+    assert gmsd(one, other) == pytest.approx(gmsd(other, one))
+    noise = np.random.default_rng(0).normal(0, 1, one.shape)
+    worse = [gmsd(one, np.clip(one + k * noise, 0, 255).astype(np.uint8)) for k in (4, 12, 40)]
+    assert 0 < worse[0] < worse[1] < worse[2] < 0.4
+    with pytest.raises(ValueError, match="one shape"):
+        gmsd(one, one[1:])
+
+
+def test_gmsd_by_hand() -> None:
+    """Half of the picture has a slope that the other lacks: its similarity is c / (m² + c)."""
+    ramp = np.zeros((40, 80), np.uint8)
+    ramp[:, 40:] = 3 * np.arange(40)  # halved: 6 a pixel, Prewitt's slope 12
+    flat = np.zeros_like(ramp)
+    low, high = 170 / (12**2 + 170), 1.0
+    assert gmsd(ramp, flat) == pytest.approx((high - low) / 2, rel=0.1)
+
+
+def test_warping_error_by_hand() -> None:
+    rng = np.random.default_rng(0)
+    wide = rng.integers(0, 256, (16, 40, 3)).astype(np.uint8)
+    film = np.stack([wide[:, n : n + 32] for n in range(4)])  # moves one pixel to the left a frame
+    flows = np.zeros((3, 16, 32, 2), np.float32)
+    flows[..., 0] = 1
+    flows[:, :, -1] = np.nan  # comes in from outside
+    assert warping_error(film, flows) == 0
+    assert warping_error(film, np.where(np.isnan(flows), np.nan, 0).astype(np.float32)) > 50
+    assert np.isnan(warping_error(film, np.full_like(flows, np.nan)))
+    lit = film.copy()
+    lit[1::2] = np.clip(lit[1::2].astype(int) + 1, 0, 255)
+    assert 0.9 < warping_error(lit, flows) <= 1
 
 
 def test_frechet_distance_by_hand() -> None:

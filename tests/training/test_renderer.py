@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ import torch
 import yaml
 
 from engine.avatar import AvatarConfig, RendererConfig, open_renderer
-from engine.metrics.picture import ssim
+from engine.metrics.picture import ssim, warping_error
+from engine.rendering.head import Head
 from engine.rendering.identity import load_identity
 from engine.rendering.neural.networks import LiteConfig, UNetConfig
 from engine.training.loop import LoopConfig, train
@@ -31,9 +33,10 @@ from engine.training.renderer.losses import (
     photo_loss,
     ssim_loss,
 )
-from engine.training.renderer.motions import numbered_motion, rest, some_motion
+from engine.training.renderer.motions import film, numbered_motion, rest, some_motion
 from engine.training.renderer.pairs import About, BadPairs, Pairs, begin, make, rasterise
 from engine.training.renderer.score import figures, masked_ssim, sheet
+from engine.training.renderer.seeing import face, flow
 from engine.training.renderer.shipping import export_network, load_renderer, ship
 from engine.training.renderer.task import RendererTask, RendererTraining
 
@@ -65,6 +68,49 @@ def test_motions_are_possible_and_repeat() -> None:
     opened = [some_motion(np.random.default_rng(k)).blendshapes[17] for k in range(200)]
     assert min(opened) < 0.05 < 0.6 < max(opened)
     assert not rest().blendshapes.any()
+
+
+def test_a_film_passes_through_its_motions_without_jumps() -> None:
+    frames = film(5, 40)
+    for n in (0, 12, 24, 36):
+        np.testing.assert_allclose(frames[n].head, numbered_motion(5, n // 12).head, atol=1e-6)
+    steps = [np.abs(a.head[:3] - b.head[:3]).max() for a, b in pairwise(frames)]
+    assert max(steps) < 0.2
+    np.testing.assert_array_equal(film(5, 20)[19].blendshapes, frames[19].blendshapes)
+
+
+# ---- what is seen where --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def head() -> Head:
+    config = dataclasses.replace(RendererConfig(), width=128, height=128, background="#808080")
+    return Head(load_identity("aria"), config)
+
+
+def test_what_holds_still_flows_nowhere(head: Head) -> None:
+    still = flow(head, rest(), rest(9))
+    assert np.nanmax(np.abs(still)) < 1e-3
+    assert (~np.isnan(still[..., 0])).mean() > 0.2
+
+
+def test_flow_follows_the_surface(head: Head) -> None:
+    """Moved along, a picture is far more like the next one than as it was."""
+    motions = film(3, 12)
+    drawn = np.stack([head.draw(motion).rgba[..., :3] for motion in motions])
+    moved = np.stack([flow(head, *pair) for pair in pairwise(motions)])
+    held = np.where(np.isnan(moved), np.nan, 0).astype(np.float32)
+    assert warping_error(drawn, moved) < 0.4 * warping_error(drawn, held)
+
+
+def test_the_face_is_between_hair_and_neck(head: Head) -> None:
+    where = face(head, rest())
+    rows, columns = np.nonzero(where)
+    assert 0.08 < where.mean() < 0.25
+    assert abs(columns.mean() / 128 - 0.5) < 0.05
+    assert 0.35 < rows.mean() / 128 < 0.6
+    alpha = head.guide(rest()).mask
+    assert (alpha[where] > 0).all()
 
 
 # ---- pairs ---------------------------------------------------------------------------------------
@@ -268,9 +314,14 @@ def test_a_short_training_learns_and_its_judge_joins_late(run: Path) -> None:
 
 def test_scores_tell_ours_from_guidance(run: Path) -> None:
     network, record = load_renderer(run)
-    batches = Lessons(record["pairs"], network.config, 1).held_out(2)
-    found = figures(network, batches)
+    lessons = Lessons(record["pairs"], network.config, 1)
+    batches = lessons.held_out(2)
+    found = figures(network, lessons, 2)
     assert found["flicker"] == 0
+    assert found["drift"] > 0.9
+    assert 0 < found["ssim face ours"] < 1
+    assert 0 < found["gmsd ours"] < 0.35
+    assert 0 < found["warping ours"] < 20
     assert found["ssim ours"] > found["ssim guidance"]
     assert masked_ssim(batches[0].truth[0], batches[0].truth[0]) == pytest.approx(1.0)
     assert sheet(network, batches).shape == (2 * 128, 3 * 128, 3)

@@ -94,10 +94,23 @@ class Lessons:
     def held_out(self, count: int) -> list[Batch]:
         """Whole pictures that are never trained on, a batch each; the same ones every time."""
         if self.pairs is None:
-            motions = [numbered_motion(999_999, k) for k in range(count)]
-            return [self._stack([self._pair(motion)]) for motion in motions]
-        spread = np.linspace(0, len(self.unknown) - 1, min(count, len(self.unknown))).astype(int)
-        return [self._stack([self._numbered(self.unknown[k])]) for k in spread]
+            return [self._stack([self._pair(motion)]) for motion in self.held_out_motions(count)]
+        return [self._stack([self._numbered(number)]) for number in self._spread(count)]
+
+    def held_out_motions(self, count: int) -> list[Motion]:
+        """What those pictures show."""
+        if self.pairs is None:
+            return [numbered_motion(999_999, k) for k in range(count)]
+        return [self.pairs.motion(number) for number in self._spread(count)]
+
+    def told(self, motion: Motion) -> Batch:
+        """What the network is told of any motion, a batch of one; its truth is left empty."""
+        side = self.config.size * self.config.enlarge
+        return self._stack([self._pair(motion, np.zeros((4, side, side), np.float32))])
+
+    def _spread(self, count: int) -> list[int]:
+        among = np.linspace(0, len(self.unknown) - 1, min(count, len(self.unknown)))
+        return [self.unknown[int(k)] for k in among]
 
     def _numbered(self, number: int, rng: np.random.Generator | None = None) -> tuple[F32, ...]:
         assert self.pairs is not None

@@ -33,6 +33,7 @@ FEELINGS: tuple[dict[str, float], ...] = (
 TURN = np.radians([13.0, 7.0, 6.0])  # spread of yaw, pitch, roll
 WIDEST = np.radians([32.0, 18.0, 16.0])
 STRAY = 0.06  # what every shape may do besides
+PASSING = 12  # frames from one motion of a film to the next
 FRAMES = 10**6  # a show's frames, any of which a motion may be
 
 
@@ -72,6 +73,23 @@ def some_motion(rng: np.random.Generator) -> Motion:
 def numbered_motion(seed: int, number: int) -> Motion:
     """The same motion for the same numbers, whatever was asked before."""
     return some_motion(np.random.default_rng([seed, number]))
+
+
+def film(seed: int, frames: int) -> list[Motion]:
+    """A motion that goes from one of chance to the next, each reached after PASSING frames."""
+    stops = [numbered_motion(seed, number) for number in range(frames // PASSING + 2)]
+    return [_between(stops[n // PASSING], stops[n // PASSING + 1], n) for n in range(frames)]
+
+
+def _between(one: Motion, other: Motion, frame: int) -> Motion:
+    share = 0.5 - 0.5 * np.cos(np.pi * (frame % PASSING) / PASSING)
+    mixed = {
+        name: (1 - share) * getattr(one, name) + share * getattr(other, name)
+        for name in ("blendshapes", "head", "gaze", "hair", "body", "breath")
+    }
+    breath = float(mixed.pop("breath"))
+    arrays = {name: value.astype(np.float32) for name, value in mixed.items()}
+    return Motion(frame=frame, voice=1.0, breath=breath, **arrays)
 
 
 def _add(shapes: F64, recipe: dict[str, float], weight: float) -> None:
