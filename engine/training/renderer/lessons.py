@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +15,11 @@ from torch import Tensor
 from engine.rendering.identity import load_identity
 from engine.rendering.neural.guide import Guide, Rasteriser, premultiplied
 from engine.rendering.neural.networks import LiteConfig, UNetConfig
-from engine.signals import F32, Motion
+from engine.signals import F32, U8, Motion
 from engine.training.renderer.motions import numbered_motion, rest, some_motion
 from engine.training.renderer.pairs import HELD_OUT, Painter, Pairs, rasterise, rig_digest
 
+KEPT = 1024  # pairs, some 2 MB each
 RASTER = "raster:"  # truth from the rasteriser itself, made as it is needed
 
 
@@ -62,7 +64,7 @@ class Lessons:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what was opened."""
-        opened = ("rasteriser", "painter", "reference")
+        opened = ("rasteriser", "painter", "reference", "known_pair")
         return {name: value for name, value in self.__dict__.items() if name not in opened}
 
     @cached_property
@@ -113,9 +115,20 @@ class Lessons:
         return [self.unknown[int(k)] for k in among]
 
     def _numbered(self, number: int, rng: np.random.Generator | None = None) -> tuple[F32, ...]:
+        guide, rgba = self.known_pair(number)
+        return self._cropped(guide, premultiplied(rgba), rng)
+
+    @cached_property
+    def known_pair(self) -> Callable[[int], tuple[Guide, U8]]:
+        """Guidance and true picture of a numbered pair; the last KEPT stay in memory."""
         assert self.pairs is not None
-        truth = premultiplied(self.pairs.picture(number))
-        return self._pair(self.pairs.motion(number), truth, rng)
+        pairs = self.pairs
+
+        @lru_cache(KEPT)
+        def pair(number: int) -> tuple[Guide, U8]:
+            return self.rasteriser.guide(pairs.motion(number)), pairs.picture(number)
+
+        return pair
 
     def _pair(
         self, motion: Motion, truth: F32 | None = None, rng: np.random.Generator | None = None
@@ -123,7 +136,11 @@ class Lessons:
         """Guidance, eyes, reference, phase and truth of one motion; cropped by chance."""
         if truth is None:
             truth = premultiplied(next(self.painter([motion])))
-        guide: Guide = self.rasteriser.guide(motion)
+        return self._cropped(self.rasteriser.guide(motion), truth, rng)
+
+    def _cropped(
+        self, guide: Guide, truth: F32, rng: np.random.Generator | None
+    ) -> tuple[F32, ...]:
         times = self.config.enlarge
         truth = _sized(truth, self.config.size * times)
         parts = [guide.guidance[0], guide.eyes[0], self.reference, guide.phase[0], truth]
