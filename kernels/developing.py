@@ -261,25 +261,42 @@ def strokes(
 def finish(painted: F32, out: U8) -> None:
     """Lay a premultiplied picture [H, W, 4] (0 … 255) over what `out` [H, W, 4] holds; there alpha
     is straight, before and after."""
-    half, most, byte = np.float32(0.5), np.float32(255.0), np.float32(1.0 / 255.0)
     for y in range(out.shape[0]):
         for x in range(out.shape[1]):
-            alpha = painted[y, x, 3]
-            if alpha <= np.float32(0.01):
-                continue
-            if alpha >= np.float32(254.99):
-                for k in range(3):
-                    out[y, x, k] = np.uint8(min(painted[y, x, k] + half, most))
-                out[y, x, 3] = np.uint8(255)
-                continue
-            under = np.float32(out[y, x, 3]) * (most - alpha) * byte
-            total = alpha + under
-            scale = most / total if total >= half else np.float32(0.0)
-            behind = under * byte
-            for k in range(3):
-                value = (painted[y, x, k] + np.float32(out[y, x, k]) * behind) * scale
-                out[y, x, k] = np.uint8(min(value + half, most))
-            out[y, x, 3] = np.uint8(min(total + half, most))
+            _lay(painted[y, x, 0], painted[y, x, 1], painted[y, x, 2], painted[y, x, 3], out[y, x])
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def finish_planes(made: F32, out: U8) -> None:
+    """As `finish`, of planes [4, H, W] in 0 … 1, whose colours may say more than their alpha."""
+    most = np.float32(255.0)
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            alpha = min(max(made[3, y, x], np.float32(0.0)), np.float32(1.0)) * most
+            red, green, blue = made[0, y, x] * most, made[1, y, x] * most, made[2, y, x] * most
+            _lay(min(red, alpha), min(green, alpha), min(blue, alpha), alpha, out[y, x])
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _lay(red: Real, green: Real, blue: Real, alpha: Real, out: U8) -> None:
+    """One premultiplied colour over a straight one, [4]."""
+    half, most, byte = np.float32(0.5), np.float32(255.0), np.float32(1.0 / 255.0)
+    if alpha <= np.float32(0.01):
+        return
+    if alpha >= np.float32(254.99):
+        out[0] = np.uint8(min(red + half, most))
+        out[1] = np.uint8(min(green + half, most))
+        out[2] = np.uint8(min(blue + half, most))
+        out[3] = np.uint8(255)
+        return
+    under = np.float32(out[3]) * (most - alpha) * byte
+    total = alpha + under
+    scale = most / total if total >= half else np.float32(0.0)
+    behind = under * byte
+    out[0] = np.uint8(min((red + np.float32(out[0]) * behind) * scale + half, most))
+    out[1] = np.uint8(min((green + np.float32(out[1]) * behind) * scale + half, most))
+    out[2] = np.uint8(min((blue + np.float32(out[2]) * behind) * scale + half, most))
+    out[3] = np.uint8(min(total + half, most))
 
 
 # ---- plain twins ---------------------------------------------------------------------------------
@@ -406,3 +423,10 @@ def finish_plain(painted: F32, out: U8) -> None:
     straight = np.concatenate([np.minimum(colour, 255.0), total], -1)
     laid = np.where(total < 0.5, 0.0, np.floor(straight + 0.5))
     out[:] = np.where(alpha <= 0.01, out, laid)
+
+
+def finish_planes_plain(made: F32, out: U8) -> None:
+    """As `finish_planes`."""
+    painted = 255.0 * made.transpose(1, 2, 0).clip(0.0, 1.0)
+    painted[..., :3] = np.minimum(painted[..., :3], painted[..., 3:])
+    finish_plain(painted.astype(np.float32), out)

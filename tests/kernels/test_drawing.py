@@ -254,3 +254,15 @@ def test_finish():
         developing.finish(painted, one)
         developing.finish_plain(painted, other)
         assert np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_finish_planes():
+    made = f32(4, HEIGHT, WIDTH, low=0.0, high=1.1)
+    made[3, 0] = 0.0
+    made[3, 1] = 1.0
+    for backdrop in (np.zeros(4), np.array([10, 200, 90, 255]), np.array([10, 200, 90, 128])):
+        one = np.broadcast_to(backdrop.astype(np.uint8), (HEIGHT, WIDTH, 4)).copy()
+        other = one.copy()
+        developing.finish_planes(made, one)
+        developing.finish_planes_plain(made, other)
+        assert np.abs(one.astype(int) - other).max() <= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from engine.rendering.neural.networks import (
     FULL,
@@ -32,8 +33,7 @@ def ready(config: UNetConfig | LiteConfig) -> Network:
     torch.manual_seed(0)
     network = build(config).eval()
     for parameter in network.parameters():
-        if not parameter.any():
-            torch.nn.init.normal_(parameter, 0, 0.05)
+        parameter.data += 0.05 * torch.randn_like(parameter)
     return network
 
 
@@ -74,10 +74,14 @@ def test_every_kind_of_guidance(guidance: str) -> None:
         assert painted(network.eval(), noisy(network)).shape == (1, 4, side, side)
 
 
-def test_untrained_lite_draws_the_rasterised_picture() -> None:
-    network = build(LiteConfig(size=32, enlarge=1, widths=(8, 12), fine=8)).eval()
+@pytest.mark.parametrize("enlarge", [1, 2, 3])
+def test_untrained_lite_draws_the_rasterised_picture(enlarge: int) -> None:
+    network = build(LiteConfig(size=32, enlarge=enlarge, widths=(8, 12), fine=8)).eval()
     inputs = noisy(network)
-    torch.testing.assert_close(painted(network, inputs), inputs["guidance"])
+    expected = F.interpolate(inputs["guidance"], scale_factor=float(enlarge), mode="bilinear")
+    edge = enlarge  # where there is nothing to look at beyond, the outermost cell goes on
+    inside = (..., slice(edge, -edge), slice(edge, -edge))
+    torch.testing.assert_close(painted(network, inputs)[inside], expected[inside])
 
 
 def test_lite_takes_crops() -> None:

@@ -85,10 +85,11 @@ class Head:
         self._cover(posed, self.hair.lay(motion, posed.spine[-1]))
         return self._survey(motion, posed)
 
-    def present(self, motion: Motion) -> tuple[Picture, Guidance]:
-        """`draw` and `guide` together, for little more than `draw` alone. Pure."""
+    def present(self, motion: Motion) -> tuple[Picture, F32]:
+        """The picture, and where the eyes are in it (see `Guidance`), for little more than the
+        picture alone. Pure."""
         posed = self.poser.pose(motion)
-        return self._draw(motion, posed), self._survey(motion, posed)
+        return self._draw(motion, posed), self._attend(motion, posed)
 
     def _draw(self, motion: Motion, posed: Posed) -> Picture:
         laid = self.hair.lay(motion, posed.spine[-1])
@@ -111,9 +112,12 @@ class Head:
             self.picture, self.rig.triangles, posed.normals, strands, self.nearest, self.seen,
             depth, normals, mask,
         )  # fmt: skip
+        return Guidance(depth, normals, mask, self._attend(motion, posed))
+
+    def _attend(self, motion: Motion, posed: Posed) -> F32:
+        """Where the eyes are in what was covered last."""
         closure = np.clip(motion.blendshapes[[EYE_BLINK_LEFT, EYE_BLINK_RIGHT]], 0.0, 1.0)
-        eyes = eye_attention(depth, self.camera, self.rig.eyes, posed.spine[-1], closure)
-        return Guidance(depth, normals, mask, eyes)
+        return eye_attention(self.nearest, self.camera, self.rig.eyes, posed.spine[-1], closure)
 
     # ---- what is made once ----------------------------------------------------------------------
 

@@ -59,13 +59,14 @@ class Rasteriser:
     def guide(self, motion: Motion) -> Guide:
         """The inputs of one motion's picture."""
         if self.kind == "picture":
-            picture, known = self.head.present(motion)
+            picture, eyes = self.head.present(motion)
             told = premultiplied(picture.rgba)
         else:
             known = self.head.guide(motion)
+            eyes = known.eyes
             near = np.where(known.depth > 0, 0.5 + (DISTANCE - known.depth) / (2 * REACH), 0.0)
             told = near[None].clip(0, 1)
             if self.kind == "geometry":
                 told = np.concatenate([told, known.normals.transpose(2, 0, 1), known.mask[None]])
         phase = temporal_position(motion.frame, self.periods)
-        return Guide(told[None].astype(np.float32), known.eyes[None, None], phase[None])
+        return Guide(told[None].astype(np.float32), eyes[None, None], phase[None])

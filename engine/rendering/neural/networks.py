@@ -121,7 +121,7 @@ class LiteConfig:
     enlarge: int = 2
     grid: int = 4
     widths: tuple[int, ...] = (64, 96, 128, 160)
-    fine: int = 24
+    fine: int = 16
     periods: int = 2
 
     def __post_init__(self) -> None:
@@ -146,8 +146,8 @@ class _Turn(nn.Module):
 
 
 class Lite(nn.Module):
-    """Space to depth, a dense U-Net with added skips, and back in two steps. What it paints over a
-    rasterised picture is a correction of it, so that untrained it draws that picture."""
+    """Space to depth, a dense U-Net with added skips, and back in two steps. The last convolution
+    sees the rasterised picture, too, and begins as its enlargement: untrained it draws it."""
 
     def __init__(self, config: LiteConfig) -> None:
         super().__init__()
@@ -167,10 +167,12 @@ class Lite(nn.Module):
         self.spread = _conv(widths[0], config.fine * spread)
         self.near = nn.Conv2d(told * 4, config.fine, 1)
         self.fine = _Turn(config.fine)
-        self.paint = _conv(config.fine, RGBA * (2 * config.enlarge) ** 2)
-        if config.guidance == "picture":
+        shown = RGBA * 4 if config.guidance == "picture" else 0
+        self.paint = nn.Conv2d(config.fine + shown, RGBA * (2 * config.enlarge) ** 2, 3)
+        if shown:
             nn.init.zeros_(self.paint.weight)
             nn.init.zeros_(self.paint.bias)  # type: ignore[arg-type]
+            self.paint.weight.data[:, config.fine :] = _enlarging(config.enlarge)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Lite:
@@ -196,19 +198,32 @@ class Lite(nn.Module):
         for rise, join in zip(self.rise, self.join, strict=True):
             x = join(F.interpolate(rise(x), scale_factor=2.0, mode="nearest") + skips.pop())
         x = F.pixel_shuffle(self.spread(F.relu(self.last(x))), config.grid // 2)
-        x = self.fine(x + self.near(F.pixel_unshuffle(told, 2)))
-        x = F.pixel_shuffle(self.paint(F.relu(x)), 2 * config.enlarge)
+        near = F.pixel_unshuffle(told, 2)
+        x = F.relu(self.fine(x + self.near(near)))
         if config.guidance == "picture":
-            x = x + _enlarged(guidance, config.enlarge)
+            x = torch.cat([x, near[:, : 4 * RGBA]], 1)
+        x = self.paint(F.pad(x, (1, 1, 1, 1), mode="replicate"))
+        x = F.pixel_shuffle(x, 2 * config.enlarge)
         if self.training:
             return Painted(x), state  # a clamp would hide from training what overshoots
         return Painted(x.clamp(0.0, 1.0)), state
 
 
-def _enlarged(picture: Tensor, times: int) -> Tensor:
-    if times == 1:
-        return picture
-    return F.interpolate(picture, scale_factor=float(times), mode="bilinear", align_corners=False)
+def _enlarging(times: int) -> Tensor:
+    """Weights [4 n², 16, 3, 3], n = 2 · times, with which a convolution over a picture's cells of
+    2 × 2 pixels enlarges it: bilinearly, as cells of n × n."""
+    side = 2 * times
+    line = torch.zeros(side, 2, 3)  # a new pixel's share of pixel `old` of the cell `step` away
+    for new in range(side):
+        place = (new + 0.5) / times - 0.5
+        for old in range(2):
+            for step in range(3):
+                line[new, old, step] = max(0.0, 1.0 - abs(place - (2 * (step - 1) + old)))
+    both = torch.einsum("aik,bjl->abijkl", line, line)
+    weights = torch.zeros(RGBA, side, side, RGBA, 2, 2, 3, 3)
+    for channel in range(RGBA):
+        weights[channel, :, :, channel] = both
+    return weights.reshape(RGBA * side**2, RGBA * 4, 3, 3)
 
 
 Network = UNet | Lite

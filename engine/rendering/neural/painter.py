@@ -13,7 +13,7 @@ from engine.rendering.identity import Identity
 from engine.rendering.neural.guide import Rasteriser, premultiplied
 from engine.rendering.puppet.stage import Stage
 from engine.signals import F32, Motion, Picture
-from kernels.developing import finish
+from kernels.developing import finish, finish_planes
 from kernels.graphs import BackendUnavailable, Graph, open_graph
 
 PRECISIONS = ("int8", "bf16", "fp32")  # quickest first
@@ -44,18 +44,18 @@ class Painter:
         guide = self.rasteriser.guide(motion)
         feeds = {**guide._asdict(), "reference": self.reference}
         made = self.graph(feeds)["rgba"][0]
-        painted = np.ascontiguousarray(made.transpose(1, 2, 0)) * np.float32(255.0)
-        painted = self._place(painted)
-        np.minimum(painted[..., :3], painted[..., 3:], out=painted[..., :3])
         rgba = self.backdrop.copy()
+        if made.shape[1:] == rgba.shape[:2] and np.allclose(self.placing, np.eye(2, 3)):
+            finish_planes(made, rgba)
+            return Picture(motion.frame, rgba)
+        painted = self._place(np.ascontiguousarray(made.transpose(1, 2, 0)) * np.float32(255.0))
+        np.minimum(painted[..., :3], painted[..., 3:], out=painted[..., :3])
         finish(painted, rgba)
         return Picture(motion.frame, rgba)
 
     def _place(self, painted: F32) -> F32:
         """The network's square where `config` has it: framing, size, mirror."""
         size = self.config.width, self.config.height
-        if painted.shape[1::-1] == size and np.allclose(self.placing, np.eye(2, 3)):
-            return painted
         scale = float(self.placing[1, 1])  # pixels of the network for one of the picture
         if scale > 1:  # warping looks at four pixels only: blur away what they would miss
             painted = np.asarray(cv2.GaussianBlur(painted, (0, 0), 0.4 * scale), np.float32)
