@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from time import perf_counter
 
 import cv2
 import numpy as np
@@ -155,11 +156,12 @@ def make(pairs: Pairs, paint: Painter, say: Callable[[str], None] = print) -> No
         write_picture(pairs.folder / REFERENCE, next(iter(paint([rest()]))))
     there = set(pairs.done())
     missing = [number for number in range(pairs.count) if number not in there]
-    made = paint(pairs.motion(number) for number in missing)
-    for done, (number, rgba) in enumerate(zip(missing, made, strict=True), len(there) + 1):
+    made, begun = paint(pairs.motion(number) for number in missing), perf_counter()
+    for done, (number, rgba) in enumerate(zip(missing, made, strict=True), 1):
         write_picture(pairs.folder / picture_name(number), rgba)
-        if done % 20 == 0 or done == pairs.count:
-            say(f"{done} of {pairs.count}")
+        if done % 20 == 0 or done == len(missing):
+            each = (perf_counter() - begun) / done
+            say(f"{len(there) + done} of {pairs.count}, {each:.2f} s each")
 
 
 def rasterise(identity: str, size: int) -> Painter:
