@@ -54,6 +54,8 @@ class Rasteriser:
         if kind not in CHANNELS:
             raise ValueError(f"guidance must be one of {', '.join(CHANNELS)}, got {kind!r}")
         config = replace(RendererConfig(), width=size, height=size, background="transparent")
+        if "rig" in identity.assets:  # a pack may have geometry and yet no looks of its own
+            identity = replace(identity, renderers=["head"])
         self.head, self.kind, self.periods = Head(identity, config), kind, periods
 
     def guide(self, motion: Motion) -> Guide:

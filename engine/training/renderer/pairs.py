@@ -39,8 +39,8 @@ class BadPairs(ConfigError):
 
 @dataclass(frozen=True)
 class About:
-    """identity: name or folder. truth: who painted. size: pixels a side. seed: of the motions.
-    rig: sha256 of the geometry that was painted."""
+    """identity: name or folder. truth: who painted, one of TRUTHS or `video`. size: pixels a side.
+    seed: of the motions. rig: sha256 of the geometry that was painted."""
 
     identity: str
     truth: str
@@ -142,7 +142,12 @@ def begin(out: Path, about: About, count: int) -> Pairs:
             raise BadPairs(f"{out} was begun as {asdict(there.about)}, asked now {asdict(about)}")
         if there.count >= count:
             return there
-    motions = [numbered_motion(about.seed, number) for number in range(count)]
+    return keep(out, about, [numbered_motion(about.seed, number) for number in range(count)])
+
+
+def keep(out: Path, about: About, motions: list[Motion]) -> Pairs:
+    """A folder of pairs of these motions, to be painted."""
+    out.mkdir(parents=True, exist_ok=True)
     columns = {f.name: np.stack([getattr(m, f.name) for m in motions]) for f in fields(Motion)}
     np.savez_compressed(out / "partial.npz", **columns)  # type: ignore[arg-type]
     os.replace(out / "partial.npz", out / MOTIONS)
