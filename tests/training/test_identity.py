@@ -35,6 +35,7 @@ from engine.training.renderer.motions import rest, some_motion
 from engine.training.renderer.pairs import HELD_OUT, Pairs
 
 OURS = sounding.plain(read_face())._replace(noise=np.full(POINTS, 0.0004))  # nothing errs here
+TODAY = "2026-11-28"
 COUNT = 48  # pictures of a video
 
 
@@ -370,6 +371,7 @@ def test_the_command_ends_with_two_and_a_reason(
         (["--base", "arai"], "did you mean aria"),
         (["--set", "loop.stepps=3"], "did you mean"),
         (["--out", str(tmp_path)], "is there already"),
+        (["--name", "elias"], "there is a shipped elias"),
     ):
         assert main([str(film), "--name", "me", "--consent", *wrong]) == 2
         assert reason in capsys.readouterr().err
@@ -384,16 +386,18 @@ def test_consent_is_asked_once_and_kept(tmp_path: Path) -> None:
     film.write_bytes(b"a video")
     request = Request(film, "me", "aria", 128, tmp_path / "me", tmp_path / "work")
     with pytest.raises(CannotMake, match="confirm with --consent"):
-        making.begin(request, lambda: False)
+        making.begin(request, lambda: False, TODAY)
     assert not (tmp_path / "work").exists()
-    making.begin(request, lambda: True)
+    making.begin(request, lambda: True, TODAY)
     assert json.loads((tmp_path / "work" / making.ASKED).read_text())["consent"] == making.CONSENT
-    making.begin(request, lambda: pytest.fail("asked again"))  # type: ignore[arg-type, return-value]
+    making.begin(request, lambda: pytest.fail("asked again"), TODAY)  # type: ignore[arg-type, return-value]
     film.write_bytes(b"another video")
     with pytest.raises(CannotMake, match="was begun with another video"):
-        making.begin(request, lambda: True)
+        making.begin(request, lambda: True, TODAY)
     with pytest.raises(ConfigError, match="paints another size"):
-        making.begin(dataclasses.replace(request, settings=("lite.enlarge=1",)), lambda: True)
+        making.begin(
+            dataclasses.replace(request, settings=("lite.enlarge=1",)), lambda: True, TODAY
+        )
 
 
 # ---- pairs and page ------------------------------------------------------------------------------
@@ -479,7 +483,7 @@ def test_a_video_becomes_a_pack_even_if_it_was_stopped(
     staged: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("nncf")
-    making.begin(staged, lambda: True)
+    making.begin(staged, lambda: True, TODAY)
     written = []
     usual = picturing.write_picture
 
@@ -512,7 +516,7 @@ def test_a_video_becomes_a_pack_even_if_it_was_stopped(
     assert "refresh" not in text
     assert "sheet.png" in text
     with pytest.raises(CannotMake, match="is there already"):
-        making.begin(staged, lambda: True)
+        making.begin(staged, lambda: True, TODAY)
 
 
 def _stands_where_it_is_seen(pairs: Pairs) -> None:

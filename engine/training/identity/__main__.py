@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from datetime import date
 from pathlib import Path
 
 from engine.config import ConfigError
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         check(request.video)
         finder_python()
-        begin(request, lambda: options.consent or _asked(request.video))
+        begin(request, lambda: options.consent or _asked(request.video), date.today().isoformat())
         print(f"progress: {request.work / PAGE}", flush=True)
         out = make(request, lambda line: print(line, flush=True))
     except FinderMissing as error:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from engine.config import ConfigError, read
 from engine.rendering.head.rig import read_rig
-from engine.rendering.identity import load_identity
+from engine.rendering.identity import list_identities, load_identity
 from engine.signals import U8
 from engine.timeline import FRAME_RATE
 from engine.training.identity import fitting, picturing, shaping, sounding
@@ -91,17 +91,21 @@ def training(request: Request) -> RendererTraining:
     return config
 
 
-def begin(request: Request, consent: Callable[[], bool]) -> None:
+def begin(request: Request, consent: Callable[[], bool], today: str) -> None:
     """Keep what was asked, and the consent. consent: whether the user has confirmed CONSENT; asked
-    only the first time. Raises CannotMake, before anything has been done, and ConfigError.
+    only the first time. today: the date, in words. Raises CannotMake, before anything has been
+    done, and ConfigError.
     """
     training(request)
+    if request.name in list_identities():
+        raise CannotMake(f"--name: there is a shipped {request.name}; choose another name")
     base = load_identity(request.base)
     if "rig" not in base.assets:
         raise CannotMake(f"{request.base} has no head that could be bent; aria and elias have one")
     if request.out.exists():
         raise CannotMake(f"{request.out} is there already; remove it or choose another --out")
-    digest = hashlib.sha256(request.video.read_bytes()).hexdigest()
+    with request.video.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     told: dict[str, str | int] = {
         "video": digest,
         "base": request.base,
@@ -121,7 +125,7 @@ def begin(request: Request, consent: Callable[[], bool]) -> None:
     if not consent():
         raise CannotMake(f"confirm with --consent that {CONSENT}")
     request.work.mkdir(parents=True, exist_ok=True)
-    _write(path, {**told, "consent": CONSENT, "file": request.video.name})
+    _write(path, {**told, "consent": CONSENT, "file": request.video.name, "date": today})
 
 
 def make(request: Request, say: Callable[[str], None] = print) -> Path:
@@ -241,8 +245,9 @@ class Making:
         path = partial / "identity.yaml"
         said = yaml.safe_load(path.read_text(encoding="utf-8"))
         said["origin"] = (
-            f"Trained from the video {asked['file']} (sha256 {asked['video'][:16]}). Consent, as "
-            f"confirmed by who made this: {asked['consent']}. Geometry: {said['origin']}"
+            f"Trained from the video {asked['file']} (sha256 {asked['video'][:16]}), begun on "
+            f"{asked['date']}. Consent, as confirmed by who made this: {asked['consent']}. "
+            f"Geometry: {said['origin']}"
         )
         said["licence"] = "all rights reserved by the person shown"
         said["renderers"] = []
@@ -294,6 +299,8 @@ class WatchedTask(RendererTask):
     def __init__(self, config: RendererTraining, page: Page) -> None:
         super().__init__(config)
         self.page = page
+        for group in self.optimisers["painter"].param_groups:
+            group["pace"] = 1.0  # over geometry the last layer paints all: it must not lag behind
 
     def step(self, batch: Batch, step: int, progress: float) -> dict[str, Tensor]:
         """As the renderer's."""

@@ -151,13 +151,13 @@ def main(arguments: list[str] | None = None) -> None:
     motions = sung(options.song, options.seconds)
     film(options.identity, motions, work / "film.mp4")
     request = Request(
-        work / "film.mp4", options.identity, options.base, options.size, work / "pack",
+        work / "film.mp4", f"{options.identity}-filmed", options.base, options.size, work / "pack",
         work / "work", tuple(options.settings),
     )  # fmt: skip
     print(f"{len(motions) / FRAME_RATE:.0f} s of {options.identity}, {request.size} pixels a side")
     making = Making(request, print)
     if not request.out.exists():
-        begin(request, lambda: True)  # nobody real is shown
+        begin(request, lambda: True, "the day of the proof")  # nobody real is shown
         make(request)
     for line in (*fitted_well(making, motions), *painted_well(making)):
         print(line)

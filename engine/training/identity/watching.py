@@ -103,28 +103,29 @@ def watch(source: Source, folder: Path, follow: bool = True, say: Say = lambda d
     done = PIECE * len(_pieces(folder))
     frames = source(done)
     with Tracker() as tracker:
-        while piece := list(islice(frames, PIECE)):
-            _keep(folder / f"{done:06}.npz", piece, tracker, follow)
-            done += len(piece)
+        while count := _keep(folder / f"{done:06}.npz", islice(frames, PIECE), tracker, follow):
+            done += count
             say(done)
-            if len(piece) < PIECE:
+            if count < PIECE:
                 break
     (folder / WHOLE).touch()
 
 
-def _keep(path: Path, piece: list[tuple[int, U8]], tracker: Tracker, follow: bool) -> None:
-    """Look at a piece and write it, whole or not at all."""
-    seen = [tracker(rgb, fresh=k == 0 or not follow) for k, (_, rgb) in enumerate(piece)]
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.savez_compressed(
-            file,
-            numbers=np.array([number for number, _ in piece], np.int32),
-            faces=np.array([count for count, _, _ in seen], np.int32),
-            points=np.stack([points for _, points, _ in seen]),
-            mattes=np.stack([matte for _, _, matte in seen]),
-        )
-    os.replace(partial, path)
+def _keep(path: Path, piece: Iterator[tuple[int, U8]], tracker: Tracker, follow: bool) -> int:
+    """Look at a piece and write it, whole or not at all; how many pictures it has."""
+    seen: list[tuple[int, int, F32, U8]] = []  # the pictures themselves would fill the memory
+    for number, rgb in piece:
+        seen.append((number, *tracker(rgb, fresh=not seen or not follow)))
+    if seen:
+        names = ("numbers", "faces", "points", "mattes")
+        columns = {
+            k: np.array(column) for k, column in zip(names, zip(*seen, strict=True), strict=True)
+        }
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **columns)
+        os.replace(partial, path)
+    return len(seen)
 
 
 def _pieces(folder: Path) -> list[Path]:
