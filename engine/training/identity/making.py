@@ -200,6 +200,8 @@ class Making:
 
     def shape(self) -> None:
         """The person's rig."""
+        if self.rig.exists():
+            return
         ours = sounding.measure(self.request.base, self.sounded)
         person = personal(ours, self.found().offset)
         shaping.shape(self.request.base, person, self.rig, self.request.name)

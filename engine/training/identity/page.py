@@ -51,12 +51,14 @@ class Page:
         over = self.now >= len(self.stages) or bool(self.wrong)
         again = "" if over else f'<meta http-equiv="refresh" content="{REFRESH}">'
         said = f'<p class="wrong">{html.escape(self.wrong)}</p>' if self.wrong else ""
-        picture = f"<h3>guidance | ours | truth</h3><img src='{SHEET}' alt='sheet'>"
+        sheet = self.folder / SHEET
+        newest = sheet.stat().st_mtime_ns if sheet.exists() else 0  # no older one from the cache
+        picture = f"<h3>guidance | ours | truth</h3><img src='{SHEET}?{newest}' alt='sheet'>"
         return (
             f'<!doctype html><html lang="en"><meta charset="utf-8">{again}'
             f"<title>{html.escape(self.title)}</title><style>{STYLE}</style>"
             f"<h1>{html.escape(self.title)}</h1>{said}<ol>{self._list()}</ol>{self._curves()}"
-            f"{picture if (self.folder / SHEET).exists() else ''}</html>\n"
+            f"{picture if newest else ''}</html>\n"
         )
 
     def _list(self) -> str:

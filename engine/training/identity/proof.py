@@ -120,7 +120,9 @@ def painted_well(making: Making, count: int = HELD_OUT) -> Iterator[str]:
         found["mean picture"].append(masked_ssim(mean, truth))
     for name, values in found.items():
         yield f"SSIM on {len(values)} held-out pictures, {name:<16}{np.mean(values):.4f}"
-    write_sheet(making.request.work / "proof.png", sheet(network, batches[:: len(batches) // 6]))
+    write_sheet(
+        making.request.work / "proof.png", sheet(network, batches[:: max(1, len(batches) // 6)])
+    )
 
 
 def _truth(lessons: Lessons, number: int) -> F32:

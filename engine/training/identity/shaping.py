@@ -32,8 +32,6 @@ MILLI = 1e3  # shapes are stored in millimetres
 
 def shape(base: str, person: Person, folder: Path, name: str) -> None:
     """Write an identity whose geometry is the person's, whole or not at all."""
-    if folder.exists():
-        return
     source, partial = load_identity(base), folder.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
