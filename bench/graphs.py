@@ -93,7 +93,7 @@ def untrained(config: UNetConfig | LiteConfig, path: Path) -> Path:
     for parameter in network.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, 0, KICK)
-    export(network, examples(network), path, asdict(config), half=True)
+    export(network, examples(network), path, asdict(config), bits=16)
     return path
 
 

@@ -58,7 +58,7 @@ def ship(name: str, run: Path, folder: Path = FOLDER, notes: str = "") -> Path:
     """Write `folder/name.onnx` and its manifest entry; return the file."""
     model, meta = load_average(run)
     path = folder / f"{name}.onnx"
-    export(model, examples(model), path, meta["model"], half=True)
+    export(model, examples(model), path, meta["model"], bits=16)
     manifest_path = folder / MANIFEST.name
     manifest = (
         json.loads(manifest_path.read_text(encoding="utf-8"))

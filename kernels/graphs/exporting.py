@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 OPSET = 18
-SMALL = 1024  # numbers; less is not worth halving
+SMALL = 1024  # numbers; less is not worth narrowing
+SCALE = ".scale"  # what a weight of 8 bits is multiplied with
 
 
 def names_of(tree: Any, prefix: str) -> list[str]:
@@ -63,15 +65,18 @@ def export(
     examples: dict[str, Tensor],
     path: Path,
     config: dict[str, Any],
-    half: bool = False,
+    bits: int = 32,
 ) -> None:
     """Write `module` for batch 1 and as many steps as its examples have.
 
     examples: one tensor per input port, by the name of `forward`'s argument. config: what
     `Module.from_config` rebuilds it from. Weights become initialisers under their own names, so the
     file is also the checkpoint.
-    half: store them in float16, half the size; backends still compute in float32.
+    bits: each large weight is stored in, 32, 16 (float16) or 8 (of each output channel's largest);
+    backends still compute in float32. Raises ValueError for other numbers.
     """
+    if bits not in (32, 16, 8):
+        raise ValueError(f"bits must be 32, 16 or 8, got {bits}")
     flat = Flat(module, examples).eval()
     with torch.no_grad():
         outputs, after = module(**examples, state=flat.template)
@@ -92,8 +97,8 @@ def export(
         )
     model = onnx.load(str(path))
     _strip_prefix(model, "module.")
-    if half:
-        _halve(model)
+    if bits < 32:
+        _narrow(model, bits)
     kind = type(module)
     cantar = {"module": f"{kind.__module__}:{kind.__qualname__}", "config": config}
     onnx.helper.set_model_props(model, {"cantar": json.dumps(cantar)})
@@ -101,21 +106,61 @@ def export(
     onnx.save(model, str(path))
 
 
-def _halve(model: onnx.ModelProto) -> None:
-    """Store large weights in float16, under their names, and widen them before use."""
+def _narrow(model: onnx.ModelProto, bits: int) -> None:
+    """Store large weights in few bits, under their names, and widen them before use."""
     graph = model.graph
-    for tensor in graph.initializer:
+    for tensor in list(graph.initializer):
         values = onnx.numpy_helper.to_array(tensor)
         if values.dtype != np.float32 or values.size < SMALL:
             continue
-        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), tensor.name))
         wide = f"{tensor.name}.wide"
-        for node in graph.node:
-            for index, name in enumerate(node.input):
-                if name == tensor.name:
-                    node.input[index] = wide
-        cast = onnx.helper.make_node("Cast", [tensor.name], [wide], to=onnx.TensorProto.FLOAT)
-        graph.node.insert(0, cast)
+        users = [node for node in graph.node if tensor.name in node.input]
+        for node in users:
+            names = [wide if name == tensor.name else name for name in node.input]
+            node.ClearField("input")
+            node.input.extend(names)
+        narrow: NDArray
+        if bits == 16:
+            narrow = values.astype(np.float16)
+            widen = onnx.helper.make_node("Cast", [tensor.name], [wide], to=onnx.TensorProto.FLOAT)
+        else:
+            axis = 1 if users[0].op_type == "ConvTranspose" else 0  # where output channels are
+            narrow, scale = rounded(values, axis)
+            names = [tensor.name, tensor.name + SCALE]
+            widen = onnx.helper.make_node("DequantizeLinear", names, [wide], axis=axis)
+            graph.initializer.append(onnx.numpy_helper.from_array(scale, tensor.name + SCALE))
+        tensor.CopyFrom(onnx.numpy_helper.from_array(narrow, tensor.name))
+        graph.node.insert(0, widen)
+
+
+def rounded(values: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Weights in 8 bits, and the step [n] of each channel along `axis`."""
+    others = tuple(k for k in range(values.ndim) if k != axis)
+    most = np.maximum(np.abs(values).max(others), np.float32(1e-12))
+    scale = (most / np.float32(127)).astype(np.float32)
+    return np.rint(values / spread(scale, values.ndim, axis)).astype(np.int8), scale
+
+
+def spread(scale: NDArray[np.float32], axes: int, axis: int) -> NDArray[np.float32]:
+    """[n] as an array of `axes` axes that lies along one of them."""
+    return scale.reshape([-1 if k == axis else 1 for k in range(axes)])
+
+
+def widened(model: onnx.ModelProto) -> dict[str, NDArray]:
+    """Every weight of an exported network by name, as wide as it is computed with."""
+    stored = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    found = {}
+    for name, values in stored.items():
+        if name.endswith(SCALE):
+            continue
+        if values.dtype == np.float16:
+            values = values.astype(np.float32)
+        elif name + SCALE in stored:
+            users = [node for node in model.graph.node if name in node.input]
+            axis = int(users[0].attribute[0].i)
+            values = values * spread(stored[name + SCALE], values.ndim, axis)
+        found[name] = values
+    return found
 
 
 def _strip_prefix(model: onnx.ModelProto, prefix: str) -> None:

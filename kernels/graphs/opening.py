@@ -84,6 +84,7 @@ class _OpenVino:
             "INFERENCE_NUM_THREADS": 1,
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,  # else activations would be rounded with weights
             "INFERENCE_PRECISION_HINT": {"bf16": "bf16"}.get(precision, "f32"),
         }
         self._compiled = core.compile_model(str(path), "CPU", options)
@@ -311,17 +312,15 @@ def load_module(path: Path) -> Any:
     import onnx
     import torch
 
-    from kernels.graphs.exporting import Flat
+    from kernels.graphs.exporting import Flat, widened
 
     inputs, _, meta = _describe(path)
     where, _, name = meta.get("module", "").partition(":")
     if not where.startswith("engine."):
         raise ValueError(f"{path.name} names no module of Cantar's (found {where!r})")
     module = getattr(importlib.import_module(where), name).from_config(meta["config"])
-    weights = {
-        tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
-        for tensor in onnx.load(str(path)).graph.initializer
-    }
+    found = widened(onnx.load(str(path)))
+    weights = {name: torch.from_numpy(values.copy()) for name, values in found.items()}
     module.load_state_dict(
         {key: weights[key] for key in module.state_dict() if key in weights}, strict=False
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from kernels.graphs.exporting import widened
 from kernels.graphs.opening import Array, open_graph
 
 HELD_OUT = 4  # one example in so many is not calibrated on, but compared
@@ -52,15 +53,15 @@ def _save(model: onnx.ModelProto, meta: dict, found: float, out: Path) -> None:
 
 
 def _widened(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Weights that were stored in float16 as float32 again: NNCF looks for them beside their
+    """Weights that were stored in few bits as float32 again: NNCF looks for them beside their
     convolutions."""
-    graph = model.graph
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    for node in [node for node in graph.node if node.op_type == "Cast"]:
-        tensor = weights.get(node.input[0])
+    graph, wide = model.graph, widened(model)
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    for node in [n for n in graph.node if n.op_type in ("Cast", "DequantizeLinear")]:
+        tensor = stored.get(node.input[0])
         if tensor is None:
             continue
-        values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+        values = np.asarray(wide[tensor.name], np.float32)
         tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
         for user in graph.node:
             for index, name in enumerate(user.input):

@@ -15,7 +15,7 @@ from engine.compiled import Compiled
 from engine.hearing.separator_net import SeparatorConfig, SeparatorNet
 from engine.motion.musicface_net import SMALL, MusicFace
 from kernels.graphs import BackendUnavailable, open_graph
-from kernels.graphs.exporting import export
+from kernels.graphs.exporting import export, widened
 from kernels.graphs.opening import engine_cache, load_module
 
 TOLERANCE = {"fp32": 2e-5, "bf16": 2e-2}
@@ -107,23 +107,31 @@ def test_the_file_is_the_checkpoint(exported: dict) -> None:
 
 
 @pytest.mark.parametrize("backend", ["eager", "onnxruntime", "openvino"])
-def test_weights_stored_in_half_are_computed_in_full(
-    exported: dict, tmp_path: Path, backend: str
+@pytest.mark.parametrize("bits", [16, 8])
+def test_weights_stored_in_few_bits_are_computed_in_full(
+    exported: dict, tmp_path: Path, backend: str, bits: int
 ) -> None:
-    """Half the size; the answers are those of the rounded weights, to float32's precision."""
+    """A half or a quarter of the size; the answers are those of the rounded weights, to float32's
+    precision."""
     path, module = exported["separator"]
-    rounded = SeparatorNet(module.config).eval()
-    rounded.load_state_dict(
-        {k: v.half().float() if v.numel() >= 1024 else v for k, v in module.state_dict().items()}
-    )
+    narrow = tmp_path / "narrow.onnx"
     views = torch.randn(1, 1, 2, 96, generator=torch.Generator().manual_seed(3))
-    export(module, {"views": views}, tmp_path / "half.onnx", asdict(module.config), half=True)
-    assert (tmp_path / "half.onnx").stat().st_size < 0.6 * path.stat().st_size
-    part = Compiled(tmp_path / "half.onnx", backend)
+    export(module, {"views": views}, narrow, asdict(module.config), bits)
+    assert narrow.stat().st_size < (bits / 32 + 0.1) * path.stat().st_size
+    stored = {name: torch.from_numpy(w.copy()) for name, w in widened(onnx.load(narrow)).items()}
+    exact = module.state_dict()
+    for name in exact.keys() & stored.keys():
+        off = (stored[name] - exact[name]).abs().max() / exact[name].abs().max().clamp(1e-9)
+        assert off < (1e-3 if bits == 16 else 0.5 / 127 + 1e-3), name
+    again = SeparatorNet(module.config).eval()
+    again.load_state_dict({**exact, **{name: w for name, w in stored.items() if name in exact}})
+    part = Compiled(narrow, backend)
     answer, _ = part({"views": views.numpy()}, part.initial_state())
     with torch.no_grad():
-        expected, _ = rounded(views, rounded.initial_state(1))
+        expected, _ = again(views, again.initial_state(1))
     np.testing.assert_allclose(answer["bands"], expected.bands.numpy(), atol=2e-5)
+    with pytest.raises(ValueError, match="bits must be 32, 16 or 8, got 4"):
+        export(module, {"views": views}, narrow, asdict(module.config), 4)
 
 
 def test_auto_prefers_a_compiled_backend(exported: dict) -> None:

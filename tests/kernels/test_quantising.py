@@ -30,7 +30,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict]]
     module = build(CONFIG).eval()
     torch.nn.init.normal_(module.paint.weight, 0, 0.02)  # type: ignore[union-attr, arg-type]
     path = tmp_path_factory.mktemp("int8") / "lite.onnx"
-    export(module, examples(module), path, asdict(CONFIG), half=True)
+    export(module, examples(module), path, asdict(CONFIG), bits=16)
     rng = np.random.default_rng(0)
     shapes = {name: x.shape for name, x in examples(module).items()}
     seen = [{n: rng.random(s).astype(np.float32) for n, s in shapes.items()} for _ in range(12)]

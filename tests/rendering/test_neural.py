@@ -51,7 +51,7 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = build(UNetConfig(size=96, base=4, levels=5))
     for name, network in (("neural-lite", build(PLAIN)), ("neural", noise)):
         config = asdict(network.config)
-        export(network.eval(), examples(network), folder / f"{name}.onnx", config, half=True)
+        export(network.eval(), examples(network), folder / f"{name}.onnx", config, bits=16)
     said = yaml.safe_load((folder / "identity.yaml").read_text(encoding="utf-8"))
     said["renderers"] += ["neural", "neural-lite"]
     said["assets"] |= {name: f"{name}.onnx" for name in ("neural", "neural-lite")}

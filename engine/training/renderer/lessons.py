@@ -19,6 +19,7 @@ from engine.signals import F32, U8, Motion
 from engine.training.renderer.motions import numbered_motion, rest, some_motion
 from engine.training.renderer.pairs import HELD_OUT, Painter, Pairs, rasterise, rig_digest
 
+FACING = 0.5  # share of crops about the eyes
 KEPT = 1024  # pairs, some 2 MB each
 RASTER = "raster:"  # truth from the rasteriser itself, made as it is needed
 
@@ -145,7 +146,7 @@ class Lessons:
         truth = _sized(truth, self.config.size * times)
         parts = [guide.guidance[0], guide.eyes[0], self.reference, guide.phase[0], truth]
         if rng is not None and self.crop:
-            x, y = _corner(rng, parts[0], self.crop)
+            x, y = _corner(rng, parts[0], parts[1], self.crop)
             for k, scale in ((0, 1), (1, 1), (2, 1), (4, times)):
                 rows = slice(y * scale, (y + self.crop) * scale)
                 parts[k] = parts[k][:, rows, x * scale : (x + self.crop) * scale]
@@ -156,13 +157,19 @@ class Lessons:
         return Batch(*(torch.from_numpy(np.ascontiguousarray(np.stack(c))) for c in columns))
 
 
-def _corner(rng: np.random.Generator, guidance: F32, crop: int) -> tuple[int, int]:
-    """Left and top of a crop, on even pixels, about some place on the singer: the corners are
-    empty, and there is nothing to learn there."""
-    there = np.argwhere(guidance[-1 if len(guidance) > 1 else 0] > 0)
+def _corner(rng: np.random.Generator, guidance: F32, eyes: F32, crop: int) -> tuple[int, int]:
+    """Left and top of a crop, on cells of four pixels, about some place on the singer (the corners
+    are empty, and there is nothing to learn there), every other time about her eyes: they are the
+    smallest, and what people look at."""
+    there = np.argwhere((eyes[0] if rng.random() < FACING else guidance[_told(guidance)]) > 0)
     y, x = there[rng.integers(len(there))] if len(there) else (0, 0)
     y, x = np.array([y, x]) - rng.integers(crop // 4, 3 * crop // 4, 2)
     return tuple(int(k) // 4 * 4 for k in np.clip([x, y], 0, guidance.shape[1] - crop))  # type: ignore[return-value]
+
+
+def _told(guidance: F32) -> int:
+    """The channel that is nothing where nobody is."""
+    return -1 if len(guidance) > 1 else 0
 
 
 def _sized(picture: F32, side: int) -> F32:

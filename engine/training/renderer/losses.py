@@ -13,13 +13,18 @@ from torch.nn import functional as F
 SCALES = 3
 C1, C2 = 0.01**2, 0.03**2
 REACH, SIGMA = 5, 1.5  # pixels, of SSIM's window
-FACE = 2.0  # what an error on the singer weighs more than one beside her
+SINGER = 2.0  # what an error on the singer weighs more than one beside her
+EYES = 4.0  # and on her eyes, more again
 
 
-def photo_loss(made: Tensor, truth: Tensor) -> Tensor:
-    """Absolute difference, the singer's pixels weighing more than empty ones."""
-    weight = 1.0 + FACE * truth[:, 3:]
-    return (weight * (made - truth).abs()).mean() / (1.0 + FACE / 2)
+def photo_loss(made: Tensor, truth: Tensor, eyes: Tensor) -> Tensor:
+    """Absolute difference, weighing more on the singer, most on her eyes.
+
+    eyes: [B, 1, h, w] the attention map, at any size.
+    """
+    looked_at = F.interpolate(eyes, truth.shape[2:], mode="bilinear", align_corners=False)
+    weight = 1.0 + SINGER * truth[:, 3:] + EYES * looked_at
+    return (weight * (made - truth).abs()).mean() / (1.0 + SINGER / 2)
 
 
 def gradient_loss(made: Tensor, truth: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from kernels.graphs.opening import LEAST_LIKENESS
 from kernels.graphs.quantising import quantise
 
 NAMES = {"lite": "neural-lite", "unet": "neural"}
+BITS = {"lite": 16, "unet": 8}  # of a stored weight: 27 MB of halves would be too many to ship
 CALIBRATION = 48  # pictures
 
 
@@ -50,7 +51,7 @@ def likeness(made: dict, exact: dict) -> float:
 def export_network(run: Path, path: Path) -> None:
     """Only the network, such as `loop.start` of the next training begins from."""
     network, record = load_renderer(run)
-    export(network, examples(network), path, record["model"], half=True)
+    export(network, examples(network), path, record["model"], BITS[record["net"]])
 
 
 def ship(run: Path, folder: Path | None = None) -> list[Path]:

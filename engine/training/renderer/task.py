@@ -44,7 +44,7 @@ class RendererTraining:
     gan_from: float = 0.4
     photo: float = 1.0
     gradient: float = 1.0
-    ssim: float = 0.2
+    ssim: float = 0.5
     gan: float = 0.01
     matching: float = 0.1
     adversary: int = 32
@@ -106,7 +106,7 @@ class RendererTask:
                 group["lr"] = paced * min(1.0, (step + 1) / 50) * min(1.0, (1 - progress) / 0.6)
         made = self._paint(self.models["model"], batch)
         terms = {
-            "photo": config.photo * photo_loss(made, batch.truth),
+            "photo": config.photo * photo_loss(made, batch.truth, batch.eyes),
             "gradient": config.gradient * gradient_loss(made, batch.truth),
             "ssim": config.ssim * ssim_loss(made, batch.truth),
         }
