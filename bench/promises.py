@@ -70,7 +70,7 @@ PROMISES = (
     Promise("head 512², per picture, p50", "ms", 22,
             timing_of("stages", "draw: aria, head", "p50")),
     Promise("neural lite 512², per picture, p50", "ms", 14,
-            timing_of("stages", "draw: aria, neural", "p50")),
+            timing_of("stages", "draw: aria, neural-lite", "p50")),
     Promise("cold start to the first picture, p50", "s", 5,
             lambda parts: _seconds(timing_of("stages", "cold start", "p50")(parts))),
     Promise("memory of a live show", "GB", 1.2,
