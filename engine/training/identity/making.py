@@ -249,7 +249,7 @@ class Making:
         said["origin"] = (
             f"Trained from the video {asked['file']} (sha256 {asked['video'][:16]}), begun on "
             f"{asked['date']}. Consent, as confirmed by who made this: {asked['consent']}. "
-            f"Geometry: {said['origin']}"
+            f"{said['origin']}"
         )
         said["licence"] = "all rights reserved by the person shown"
         said["renderers"] = []

@@ -44,7 +44,7 @@ def shape(base: str, person: Person, folder: Path, name: str) -> None:
         "name": name,
         "title": name,
         "renderers": ["head"],
-        "origin": f"geometry of {source.name}, bent to a person's shape. {source.origin}",
+        "origin": f"The geometry of {source.name} ({source.licence}), bent to a person's shape.",
         "licence": source.licence,
         "assets": {"rig": "rig.npz", "colour": TEXTURES[0], "surface": TEXTURES[1]},
     }
