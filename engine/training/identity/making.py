@@ -301,8 +301,6 @@ class WatchedTask(RendererTask):
     def __init__(self, config: RendererTraining, page: Page) -> None:
         super().__init__(config)
         self.page = page
-        for group in self.optimisers["painter"].param_groups:
-            group["pace"] = 1.0  # over geometry the last layer paints all: it must not lag behind
 
     def step(self, batch: Batch, step: int, progress: float) -> dict[str, Tensor]:
         """As the renderer's."""

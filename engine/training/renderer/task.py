@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from engine.rendering.neural.guide import CHANNELS
-from engine.rendering.neural.networks import LiteConfig, NoState, UNetConfig, build
+from engine.rendering.neural.networks import (
+    Lite,
+    LiteConfig,
+    Network,
+    NoState,
+    UNetConfig,
+    build,
+)
 from engine.training.loop import LoopConfig, descend, device
 from engine.training.renderer.adversary import PatchGAN
 from engine.training.renderer.lessons import Batch, Lessons
@@ -164,11 +171,12 @@ class RendererTask:
         }
 
 
-def _paced(model: nn.Module) -> list[dict[str, Any]]:
-    """Groups of parameters, and how fast each goes. Whatever the last layer of `Lite` learns it
-    adds to the whole picture at once: at the others' pace it swings about the truth and learns
-    nothing (measured: after 350 steps still the guidance)."""
-    last = [p for name, p in model.named_parameters() if name.startswith(LAST)]
-    others = [p for name, p in model.named_parameters() if not name.startswith(LAST)]
+def _paced(model: Network) -> list[dict[str, Any]]:
+    """Groups of parameters, and how fast each goes. Over a rasterised picture, whatever the last
+    layer of `Lite` learns is added to all of that picture at once: at the others' pace it swings
+    about the truth and learns nothing (measured: after 350 steps still the guidance)."""
+    added = isinstance(model, Lite) and model.config.guidance == "picture"
+    last = [p for name, p in model.named_parameters() if added and name.startswith(LAST)]
+    others = [p for name, p in model.named_parameters() if not (added and name.startswith(LAST))]
     groups = [{"params": others, "pace": 1.0}, {"params": last, "pace": LAST_PACE}]
     return [group for group in groups if group["params"]]
