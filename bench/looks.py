@@ -2,6 +2,7 @@
 
 python -m bench.looks --avatar lumi --out docs/looks
 python -m bench.looks --avatar elias --shapes --framing face --out /tmp   each of the 52 alone
+python -m bench.looks --avatar aria --renderer neural-lite --cell 512 --out /tmp   as the network paints
 """
 
 from __future__ import annotations
@@ -137,6 +138,7 @@ def save(picture: NDArray[np.uint8], folder: Path, avatar: str, of: str = "") ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--avatar", default="lumi")
+    parser.add_argument("--renderer", default="auto", help="auto, head, neural-lite …")
     parser.add_argument("--out", type=Path, default=Path("docs/looks"))
     parser.add_argument("--cell", type=int, default=320, help="pixels of one picture")
     parser.add_argument("--columns", type=int, default=6)
@@ -146,6 +148,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="names of looks, comma-separated")
     options = parser.parse_args()
     config = RendererConfig(
+        name=options.renderer,
         width=options.cell,
         height=options.cell,
         framing=options.framing,
