@@ -2,7 +2,7 @@
 
 python -m bench.looks --avatar lumi --out docs/looks
 python -m bench.looks --avatar elias --shapes --framing face --out /tmp   each of the 52 alone
-python -m bench.looks --avatar aria --renderer neural-lite --cell 512 --out /tmp   as the network paints
+python -m bench.looks --avatar aria --renderer neural-lite --out /tmp   as the network paints
 """
 
 from __future__ import annotations
