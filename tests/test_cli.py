@@ -67,8 +67,8 @@ MISTAKES = [
     (["--avatar", "lumj"], "did you mean lumi?"),
     (["--renderer", "pupet"], "unknown renderer pupet; did you mean puppet?"),
     (
-        ["--avatar", "aria", "--renderer", "neural-lite"],
-        "avatar aria has no neural-lite; its renderers are head; to train it: python -m "
+        ["--avatar", "elias", "--renderer", "neural-lite"],
+        "avatar elias has no neural-lite; its renderers are head; to train it: python -m "
         "engine.training.renderer",
     ),
     (["--renderer", "neurl"], "unknown renderer neurl; did you mean neural?"),

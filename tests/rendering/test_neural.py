@@ -176,8 +176,8 @@ def test_guidance_is_bounded(kind: str) -> None:
 
 
 def test_without_weights_it_says_what_to_do() -> None:
-    config = AvatarConfig(avatar="aria", renderer=replace(CONFIG, name="neural"))
-    with pytest.raises(ValueError, match=r"'aria' has no neural weights; its renderers are head"):
+    config = AvatarConfig(avatar="elias", renderer=replace(CONFIG, name="neural"))
+    with pytest.raises(ValueError, match=r"'elias' has no neural weights; its renderers are head"):
         open_renderer(config)
     with pytest.raises(ValueError, match="guidance must be one of picture, geometry, depth"):
         Rasteriser(load_identity("aria"), "photo", 64, 1)
