@@ -27,7 +27,7 @@ live: $(VENV)/live
 # Without npm or a network the tests that draw VRM models are skipped, and say so.
 test: $(VENV)/dev
 	-@$(MAKE) --no-print-directory stage
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest --timeout 600 $(ARGS)
 
 test-slow: $(VENV)/dev
 	$(PY) -m pytest -m slow $(ARGS)

@@ -150,12 +150,13 @@ def widened(model: onnx.ModelProto) -> dict[str, NDArray]:
     """Every weight of an exported network by name, as wide as it is computed with."""
     stored = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     found = {}
+    narrow = {name for name, values in stored.items() if values.dtype == np.int8}
     for name, values in stored.items():
-        if name.endswith(SCALE):
+        if name.removesuffix(SCALE) in narrow - {name}:
             continue
         if values.dtype == np.float16:
             values = values.astype(np.float32)
-        elif name + SCALE in stored:
+        elif name in narrow:
             users = [node for node in model.graph.node if name in node.input]
             axis = int(users[0].attribute[0].i)
             values = values * spread(stored[name + SCALE], values.ndim, axis)

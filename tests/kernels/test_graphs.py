@@ -14,6 +14,7 @@ import torch
 from engine.compiled import Compiled
 from engine.hearing.separator_net import SeparatorConfig, SeparatorNet
 from engine.motion.musicface_net import SMALL, MusicFace
+from engine.rendering.neural.networks import NoState, Painted
 from kernels.graphs import BackendUnavailable, open_graph
 from kernels.graphs.exporting import export, widened
 from kernels.graphs.opening import engine_cache, load_module
@@ -132,6 +133,25 @@ def test_weights_stored_in_few_bits_are_computed_in_full(
     np.testing.assert_allclose(answer["bands"], expected.bands.numpy(), atol=2e-5)
     with pytest.raises(ValueError, match="bits must be 32, 16 or 8, got 4"):
         export(module, {"views": views}, narrow, asdict(module.config), 4)
+
+
+def test_a_weight_that_is_called_scale_is_no_step_of_another(tmp_path: Path) -> None:
+    class Scaled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = torch.nn.Linear(64, 64)
+            self.inner.scale = torch.nn.Parameter(torch.arange(64.0))
+
+        def initial_state(self, batch: int = 1) -> NoState:
+            return NoState()
+
+        def forward(self, x: torch.Tensor, state: NoState) -> tuple[Painted, NoState]:
+            return Painted(self.inner(x) * self.inner.scale), state
+
+    export(Scaled(), {"x": torch.zeros(1, 64)}, tmp_path / "a.onnx", {}, 8)
+    found = widened(onnx.load(tmp_path / "a.onnx"))
+    np.testing.assert_array_equal(found["inner.scale"], np.arange(64.0))
+    assert "inner.weight.scale" not in found
 
 
 def test_auto_prefers_a_compiled_backend(exported: dict) -> None:

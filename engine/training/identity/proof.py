@@ -34,7 +34,7 @@ SHOWN = (
     "jawOpen", "mouthFunnel", "mouthPucker", "mouthSmile", "mouthStretch", "mouthLowerDown",
     "mouthUpperUp", "eyeBlink", "eyeSquint", "browDown", "browInnerUp", "cheekSquint",
 )  # fmt: skip
-HELD_OUT = 60  # pictures that are compared
+COMPARED = 60  # pictures never trained on
 
 
 def sung(song: Path, seconds: float) -> list[Motion]:
@@ -99,21 +99,19 @@ def fitted_well(making: Making, motions: list[Motion]) -> Iterator[str]:
         yield f"{label:<16}{together:>12.3f}{off:>12.3f}{truth.std():>12.3f}"
 
 
-def painted_well(making: Making, count: int = HELD_OUT) -> Iterator[str]:
+def painted_well(making: Making, count: int = COMPARED) -> Iterator[str]:
     """Lines: SSIM on the person, of the network and of what needs none, on the stretch of time that
     was never trained on."""
     network, record = load_renderer(making.request.work / "run")
     lessons = Lessons(record["pairs"], network.config, 1)
     assert lessons.pairs is not None
     batches = lessons.held_out(count)
-    spread = np.linspace(0, len(lessons.unknown) - 1, min(count, len(lessons.unknown))).astype(int)
     features = {k: _features(lessons.pairs.motion(k)) for k in lessons.known}
     every = np.stack([features[k] for k in lessons.known])
     mean = np.mean([_truth(lessons, k) for k in lessons.known[::8]], axis=0)
     found: dict[str, list[float]] = {"ours": [], "nearest picture": [], "mean picture": []}
-    for batch, place in zip(batches, spread, strict=True):
-        truth = batch.truth[0].numpy()
-        asked = _features(lessons.pairs.motion(lessons.unknown[place]))
+    for batch, motion in zip(batches, lessons.held_out_motions(count), strict=True):
+        truth, asked = batch.truth[0].numpy(), _features(motion)
         nearest = lessons.known[int(((every - asked) ** 2).sum(1).argmin())]
         found["ours"].append(masked_ssim(paint(network, batch), truth))
         found["nearest picture"].append(masked_ssim(_truth(lessons, nearest), truth))

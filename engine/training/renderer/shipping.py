@@ -29,6 +29,7 @@ from kernels.graphs.quantising import quantise
 
 NAMES = {"lite": "neural-lite", "unet": "neural"}
 BITS = {"lite": 16, "unet": 8}  # of a stored weight: 27 MB of halves would be too many to ship
+TEACHERS = {"raster": "our own rasteriser", "cycles": "Blender's Cycles", "video": "a camera"}
 CALIBRATION = 48  # pictures
 
 
@@ -74,17 +75,20 @@ def ship(run: Path, folder: Path | None = None) -> list[Path]:
     if lessons.pairs is not None:
         shutil.copy(lessons.pairs.folder / REFERENCE, folder / REFERENCE)
         assets["reference"] = REFERENCE
-    _name(folder, name, assets)
+    _name(folder, name, assets, lessons.pairs.about.truth if lessons.pairs else "raster")
     return [folder / file for file in assets.values()]
 
 
-def _name(folder: Path, name: str, assets: dict[str, str]) -> None:
-    """Name the assets and the renderer in identity.yaml."""
+def _name(folder: Path, name: str, assets: dict[str, str], truth: str) -> None:
+    """Name the assets, the renderer and whose pictures taught it in identity.yaml."""
     path = folder / "identity.yaml"
     said = yaml.safe_load(path.read_text(encoding="utf-8"))
     said["assets"] = {**said.get("assets", {}), **assets}
     if name not in said["renderers"]:
         said["renderers"].append(name)
+    taught = f"{name}: learned from pictures of this head by {TEACHERS[truth]}."
+    if taught not in said["origin"]:
+        said["origin"] += f" {taught}"
     text = yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=100)
     path.write_text(text, encoding="utf-8")
 
