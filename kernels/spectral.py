@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 F32 = NDArray[np.float32]
+C64 = NDArray[np.complex64]
 I32 = NDArray[np.int32]
 
 
@@ -87,45 +88,54 @@ def band_edges(weights: F32) -> tuple[I32, I32]:
 
 @njit(cache=True, nogil=True)
 def mel_power(
-    frame: F32, window: F32, cosine: F32, sine: F32, bank: F32, lows: I32, highs: I32
+    frames: F32, window: F32, cosine: F32, sine: F32, bank: F32, lows: I32, highs: I32
 ) -> F32:
-    """Band energies [bands] of one windowed frame [n ≤ nfft]: filterbank · |FFT|² / nfft."""
+    """Band energies [T, bands] of windowed frames [T, n ≤ nfft]: filterbank · |FFT|² / nfft."""
     nfft = cosine.shape[0] * 2
-    re = np.zeros(nfft, np.float32)
-    im = np.zeros(nfft, np.float32)
-    for i in range(frame.shape[0]):
-        re[i] = frame[i] * window[i]
-    _fft_in_place(re, im, cosine, sine)
-    out = np.empty(bank.shape[0], np.float32)
-    for band in range(bank.shape[0]):
-        total = np.float32(0.0)
-        for k in range(lows[band], highs[band]):
-            total += bank[band, k] * (re[k] * re[k] + im[k] * im[k])
-        out[band] = total / np.float32(nfft)
+    re = np.empty(nfft, np.float32)
+    im = np.empty(nfft, np.float32)
+    out = np.empty((frames.shape[0], bank.shape[0]), np.float32)
+    for t in range(frames.shape[0]):
+        re[:], im[:] = 0, 0
+        for i in range(frames.shape[1]):
+            re[i] = frames[t, i] * window[i]
+        _fft_in_place(re, im, cosine, sine)
+        for band in range(bank.shape[0]):
+            total = np.float32(0.0)
+            for k in range(lows[band], highs[band]):
+                total += bank[band, k] * (re[k] * re[k] + im[k] * im[k])
+            out[t, band] = total / np.float32(nfft)
     return out
 
 
 def mel_power_plain(frames: F32, window: F32, nfft: int, bank: F32) -> F32:
-    """Twin of `mel_power` for many frames: [..., n] → [..., bands]."""
+    """Twin of `mel_power`, of any number of axes: [..., n] → [..., bands]."""
     spectrum = fft.rfft(frames * window, nfft, axis=-1)
     return ((spectrum.real**2 + spectrum.imag**2) / nfft @ bank.T).astype(np.float32)
 
 
 @njit(cache=True, nogil=True)
-def band_sums(power: F32, bank: F32, lows: I32, highs: I32) -> F32:
-    """bank [bands, bins] · power [bins] → [bands], walking only where the bank is not zero."""
-    out = np.empty(bank.shape[0], np.float32)
-    for band in range(bank.shape[0]):
-        total = np.float32(0.0)
-        for k in range(lows[band], highs[band]):
-            total += bank[band, k] * power[k]
-        out[band] = total
+def band_sums(spectra: C64, bank: F32, lows: I32, highs: I32) -> F32:
+    """bank [bands, bins] · |spectra|² [T, bins] → [T, bands], walking only where the bank is not
+    zero.
+    """
+    steps, bins = spectra.shape
+    power = np.empty(bins, np.float32)
+    out = np.empty((steps, bank.shape[0]), np.float32)
+    for t in range(steps):
+        for k in range(bins):
+            power[k] = spectra[t, k].real ** 2 + spectra[t, k].imag ** 2
+        for band in range(bank.shape[0]):
+            total = np.float32(0.0)
+            for k in range(lows[band], highs[band]):
+                total += bank[band, k] * power[k]
+            out[t, band] = total
     return out
 
 
-def band_sums_plain(power: F32, bank: F32) -> F32:
-    """Twin of `band_sums` for many frames: [..., bins] → [..., bands]."""
-    return (power @ bank.T).astype(np.float32)
+def band_sums_plain(spectra: C64, bank: F32) -> F32:
+    """Twin of `band_sums`."""
+    return ((spectra.real**2 + spectra.imag**2) @ bank.T).astype(np.float32)
 
 
 @njit(cache=True, nogil=True)
@@ -227,15 +237,16 @@ def over_loudness_plain(
 
 @njit(cache=True, nogil=True)
 def cepstra(mel: F32, floor: float, basis: F32) -> F32:
-    """Cepstral coefficients [C] of band energies [bands]: basis [C, bands] · log(mel + floor)."""
-    out = np.zeros(basis.shape[0], np.float32)
-    for band in range(mel.shape[0]):
-        level = np.log(mel[band] + np.float32(floor))
-        for c in range(basis.shape[0]):
-            out[c] += basis[c, band] * level
+    """Cepstral coefficients [T, C] of energies [T, bands]: basis [C, bands] · log(mel + floor)."""
+    out = np.zeros((mel.shape[0], basis.shape[0]), np.float32)
+    for t in range(mel.shape[0]):
+        for band in range(mel.shape[1]):
+            level = np.log(mel[t, band] + np.float32(floor))
+            for c in range(basis.shape[0]):
+                out[t, c] += basis[c, band] * level
     return out
 
 
 def cepstra_plain(mel: F32, floor: float, basis: F32) -> F32:
-    """Twin of `cepstra` for many frames: [..., bands] → [..., C]."""
+    """Twin of `cepstra`, of any number of axes: [..., bands] → [..., C]."""
     return (np.log(mel + np.float32(floor)) @ basis.T).astype(np.float32)

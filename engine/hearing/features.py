@@ -18,7 +18,7 @@ RANGE = 1e-4  # energies 40 dB under the running loudness count as silence
 
 def silence() -> F32:
     """[26] features of a silent stem, the past before the first hop."""
-    still = cepstra(np.zeros(mfcc.MEL_BANDS, np.float32), RANGE, mfcc.BASIS)
+    (still,) = cepstra(np.zeros((1, mfcc.MEL_BANDS), np.float32), RANGE, mfcc.BASIS)
     return np.concatenate([still, np.zeros(mfcc.COEFFICIENTS, np.float32)])
 
 

@@ -12,6 +12,7 @@ from engine.hearing.framing import Framer, FramerState
 from engine.hearing.mfcc import (
     BASIS,
     COEFFICIENTS,
+    MEL_BANDS,
     Slope,
     SlopeState,
     mel_of_frames,
@@ -78,10 +79,8 @@ class Hearing:
         relative, loudness = self.loudness(energy[:, None], state.loudness)
         if apart:
             activity = _activity(relative[:, 0, 0])
-        rows = np.empty((len(frames), 2, COEFFICIENTS), np.float32)
-        for k in range(len(frames)):
-            for stem in range(2):
-                rows[k, stem] = cepstra(relative[k, 0, stem], RANGE, BASIS)
+        rows = cepstra(relative.reshape(-1, MEL_BANDS), RANGE, BASIS)
+        rows = rows.reshape(len(frames), 2, COEFFICIENTS)
         features, slope = self.slope(rows, state.slope)
         after = HearingState(first_state, second_state, framer, separator, loudness, slope)
         return Heard(features, activity), after

@@ -64,10 +64,7 @@ def mel_of_frames(frames: F32) -> F32:
     [k, WINDOW + 1 or more]."""
     newest = frames[:, -WINDOW - 1 :]
     emphasised = newest[:, 1:] - PREEMPHASIS * newest[:, :-1]
-    energy = np.empty((len(frames), MEL_BANDS), np.float32)
-    for k, frame in enumerate(emphasised):
-        energy[k] = mel_power(frame, HAMMING, COSINE, SINE, BANK, LOWS, HIGHS)
-    return energy
+    return mel_power(emphasised, HAMMING, COSINE, SINE, BANK, LOWS, HIGHS)
 
 
 class SlopeState(NamedTuple):

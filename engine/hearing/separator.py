@@ -74,6 +74,4 @@ class Separator:
 
 def _band_power(frames: F32) -> F32:
     """[k, 1024] → [k, 96]."""
-    spectra = stft.spectrum(frames)
-    powers = spectra.real**2 + spectra.imag**2
-    return np.stack([band_sums(power, bands.BANK, bands.LOWS, bands.HIGHS) for power in powers])
+    return band_sums(stft.spectrum(frames), bands.BANK, bands.LOWS, bands.HIGHS)

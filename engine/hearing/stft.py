@@ -41,7 +41,7 @@ SYNTHESIS_WINDOW = synthesis_window()
 
 def spectrum(frame: F32) -> C64:
     """[..., LENGTH] samples → [..., BINS]."""
-    return np.fft.rfft(frame * ANALYSIS, axis=-1).astype(np.complex64)
+    return np.fft.rfft(frame * ANALYSIS, axis=-1).astype(np.complex64, copy=False)
 
 
 class InverseState(NamedTuple):
