@@ -9,8 +9,10 @@ wrapper, so that adversaries and averages need no special case).
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +33,7 @@ CHECKPOINT = "checkpoint.safetensors"
 BEST = "best.safetensors"
 LOG = "log.jsonl"
 CURVES = "curves.png"
+TRIM_THRESHOLD, MMAP_MAX = -1, -4  # of glibc's mallopt(3)
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ def follow(average: nn.Module, model: nn.Module, decay: float) -> None:
 def train(task: Task, config: LoopConfig) -> Path:
     """Run until `config.steps`, from the last checkpoint if there is one; return the checkpoint."""
     rank = _join_others()
+    keep_memory()
     out = Path(config.out)
     torch.set_num_threads(config.threads)
     if config.start and not (out / CHECKPOINT).exists():
@@ -189,6 +193,16 @@ def train(task: Task, config: LoopConfig) -> Path:
         _save(task, out / CHECKPOINT, step, config)
         draw_curves(out)
     return out / CHECKPOINT
+
+
+def keep_memory() -> None:
+    """What a step gives back stays with this process, where the C library can be told so (glibc): a
+    step asks for the same gigabytes again, and to have every page cleared anew took 40 % of it.
+    """
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc is not None and hasattr(libc, "mallopt"):
+        libc.mallopt(MMAP_MAX, 0)
+        libc.mallopt(TRIM_THRESHOLD, -1)
 
 
 def _join_others() -> int:
