@@ -208,6 +208,15 @@ def test_eye_attention_lies_on_the_eyes_and_tells_them_closed() -> None:
     assert wink[:, :128].max() == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("x", [-0.3, 0.3])
+@pytest.mark.parametrize("y", [-0.4, 0.0, 0.4])
+def test_eyes_may_leave_the_picture(x: float, y: float) -> None:
+    config = replace(SMALL, framing="face")
+    eyes = head(config=config).guide(motion((0.0, 0.0, 0.0, x, y, 0.0))).eyes
+    assert eyes.shape == (160, 160)
+    assert np.isfinite(eyes).all()
+
+
 # ---- what is refused ----------------------------------------------------------------------------
 
 

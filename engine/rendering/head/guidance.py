@@ -45,7 +45,7 @@ def eye_attention(nearest: F32, camera: F32, eyes: F32, skull: F32, closure: F32
         top, bottom = _within(y, tall, out.shape[0])
         left, right = _within(x, wide, out.shape[1])
         near = nearest[SAMPLES * top : SAMPLES * bottom, left:right]
-        near = near.reshape(-1, SAMPLES, right - left).max(1)
+        near = near.reshape(bottom - top, SAMPLES, right - left).max(1)
         depth = 1.0 / np.maximum(near, np.float32(1e-6))
         across = (np.arange(left, right) + 0.5 - x) / wide
         up = (np.arange(top, bottom) + 0.5 - y)[:, None] / tall
