@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from functools import partial
 
-from bench.batches import batches
+import numpy as np
+
+from bench.batches import NETWORKS, batches
 from bench.figures import Cell, Part, Plan, Table
+from bench.stages import LEAST, WARM, timed
+from engine.rendering.identity import load_identity
+from engine.rendering.neural.painter import weights
+from engine.timeline import FRAME_RATE
 from engine.weights import shipped
+from kernels.graphs.opening import GPU, SIZES, BackendUnavailable, open_graph
+
+PICTURES = ("backend", "pictures", "a batch p50, ms", "p95, ms", "per picture, ms",
+            "sessions in real time")  # fmt: skip
 
 
 def missing() -> str | None:
@@ -22,7 +34,7 @@ def missing() -> str | None:
 
 
 def measure(plan: Plan) -> Part:
-    """Networks in batches on the GPU, and whether TensorRT opens."""
+    """Networks and pictures in batches on the GPU, and whether TensorRT opens."""
     part = Part("The same networks on a GPU")
     why = missing()
     if why is not None:
@@ -40,19 +52,12 @@ def measure(plan: Plan) -> Part:
     part.tables["Where"] = Table(("what", "it is"), tuple(facts))
     batches(plan, part, "cuda")
     tensorrt(plan, part)
+    pictures(plan, part)
     return part
 
 
 def tensorrt(plan: Plan, part: Part) -> None:
     """Both networks through `open_graph(…, "tensorrt")`, for one stream."""
-    from functools import partial
-
-    import numpy as np
-
-    from bench.batches import NETWORKS
-    from bench.stages import LEAST, WARM, timed
-    from kernels.graphs.opening import BackendUnavailable, open_graph
-
     for network, (file, _) in NETWORKS.items():
         plan.tell(f"{network} on TensorRT")
         try:
@@ -63,3 +68,26 @@ def tensorrt(plan: Plan, part: Part) -> None:
         feeds = {name: np.zeros(shape, np.float32) for name, shape in graph.inputs.items()}
         found = timed([partial(graph, feeds)] * (LEAST + WARM))
         part.timings[f"{network} on TensorRT, 1 stream, with its copies"] = found
+
+
+def pictures(
+    plan: Plan, part: Part, backends: Sequence[str] = GPU, precision: str = "bf16"
+) -> None:
+    """Aria's `neural-lite` as sessions share it, for every size of batch, with its copies to the
+    GPU and back; guidance is not in these times."""
+    path = weights(load_identity("aria"), "neural-lite")
+    rows: list[tuple[Cell, ...]] = []
+    for backend in backends:
+        plan.tell(f"pictures on {backend}")
+        try:
+            graph = open_graph(path, backend, precision, SIZES[-1])
+        except BackendUnavailable as reason:
+            part.notes.append(f"Pictures in batches are not measured: {reason}")
+            continue
+        for size in SIZES:
+            feeds = {n: np.zeros((size, *s[1:]), np.float32) for n, s in graph.inputs.items()}
+            found = timed([partial(graph, feeds)] * (LEAST + WARM))
+            part.timings[f"neural-lite on {backend}, {size} pictures"] = found
+            real = int(size * 1000 / FRAME_RATE / found.p50)
+            rows.append((backend, size, found.p50, found.p95, found.p50 / size, real))
+    part.tables["Pictures in batches"] = Table(PICTURES, tuple(rows))

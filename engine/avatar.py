@@ -90,12 +90,15 @@ class Unseen:
         raise RuntimeError("this avatar only hears and moves; open it with another renderer")
 
 
+def renderer_of(config: AvatarConfig) -> str:
+    """The name of the renderer; `auto` is the first that the identity lists."""
+    name = config.renderer.name
+    return load_identity(config.avatar).renderers[0] if name == "auto" else name
+
+
 def open_renderer(config: AvatarConfig) -> Renderer:
     """The renderer that the configuration names. Raises ValueError for one that does not exist."""
-    identity = load_identity(config.avatar)
-    name = config.renderer.name
-    if name == "auto":
-        name = identity.renderers[0]
+    identity, name = load_identity(config.avatar), renderer_of(config)
     if name == "head":
         from engine.rendering.head import Head
 

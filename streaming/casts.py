@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.avatar import Avatar, Unseen
+from engine.avatar import Avatar, AvatarConfig, Unseen
 from engine.signals import Motion, Picture, Sound
-from streaming.drawing import DrawingProcess
+from streaming.drawing import Drawing, DrawingProcess
 from streaming.line import ShowConfig
 from streaming.live import Warmth, warm_up
 from streaming.wish import UNDRAWN
@@ -23,6 +23,7 @@ SILENT, LOUD = -36.0, 4.0  # first cepstral coefficient where a meter begins and
 class Undrawn(Unseen):
     """In the place of the process that draws, where a page draws for itself."""
 
+    alive = True
     cpu_s = 0.0
     draw_small = Unseen.draw
 
@@ -38,14 +39,14 @@ class Cast(NamedTuple):
 
     config: ShowConfig
     avatar: Avatar
-    drawing: DrawingProcess | Undrawn
+    drawing: Drawing | Undrawn
     warmth: Warmth
 
 
-def prepare(config: ShowConfig) -> Cast:
-    """Load and warm up; about a second. Raises what the avatar raises."""
+def prepare(config: ShowConfig, draws: Callable[[AvatarConfig], Drawing] = DrawingProcess) -> Cast:
+    """Load and warm up; about a second. Raises what the avatar raises. draws: gives who draws."""
     drawn = config.renderer.name != UNDRAWN
-    drawing = DrawingProcess(config) if drawn else Undrawn()
+    drawing = draws(config) if drawn else Undrawn()
     try:
         avatar = Avatar(config, drawing)
         drawing.ready()
@@ -72,11 +73,18 @@ class Wings:
 
     def take(self, config: ShowConfig) -> Cast:
         """A cast of this configuration: one that waits, or a new one."""
+        while (cast := self._waiting_for(config)) is not None:
+            if cast.drawing.alive:
+                return cast
+            self.dismiss(cast)  # its process died, in its last show or since
+        return self._prepare(config)
+
+    def _waiting_for(self, config: ShowConfig) -> Cast | None:
         with self._lock:
             for index, cast in enumerate(self._waiting):
                 if cast.config == config:
                     return self._waiting.pop(index)
-        return self._prepare(config)
+        return None
 
     def put(self, cast: Cast) -> None:
         """A cast is free; the one that waited longest goes home."""

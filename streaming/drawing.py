@@ -6,7 +6,7 @@ A library that paints for 10 ms without letting go of the interpreter would stop
 long. Here who calls `draw` waits on a pipe, and every other thread runs. No picture is lost: the
 caller gets a copy that is its own (0.02 ms at 512²), and a place is used again only after that. The
 memory has no name and the child ends with its pipe: whoever dies, and however, leaves nothing
-behind.
+behind. (Many sessions in one such process: `studio.py`.)
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ import pickle
 import signal
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from multiprocessing.context import SpawnProcess
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -47,38 +49,38 @@ class _Drawn(NamedTuple):
     cpu_s: float
 
 
-class DrawingProcess:
+class Drawing(ABC):
     """A `Renderer` whose pictures are drawn by a child process; serves one thread at a time.
 
-    cpu_s: processor seconds that the child has spent, as of its last answer.
+    cpu_s: processor seconds that the child has spent on them, as of its last answer.
     """
 
-    def __init__(
-        self, config: AvatarConfig, opens: Callable[[AvatarConfig], Renderer] = open_renderer
-    ) -> None:
-        """Start the child, which opens its renderer meanwhile: see `ready`.
-
-        opens: a function that can be imported by name; its pictures are of the config's size.
-        """
+    def __init__(self, pipe: Connection, places: U8) -> None:
+        """pipe: to who draws. places: [SLOTS, bytes of a picture], which both see."""
         self.cpu_s = 0.0
+        self._pipe, self._places = pipe, places
         self._opened = False
         self._begun = 0
         self._under_way: deque[tuple[int, int]] = deque()  # frame, place
-        shared = SPAWN.RawArray("B", SLOTS * config.renderer.width * config.renderer.height * 4)
-        self._places = _places(shared)
-        self._pipe, theirs = SPAWN.Pipe()
-        self._process = SPAWN.Process(
-            target=_serve, args=(theirs, shared, config, opens), name="cantar drawing", daemon=True
-        )
-        with _deaf_to_signals():
-            self._process.start()
-        theirs.close()  # so that our end says when the child's is gone
         atexit.register(self.close)
 
     @property
+    @abstractmethod
     def pid(self) -> int | None:
         """The child's process id."""
-        return self._process.pid
+
+    @property
+    @abstractmethod
+    def alive(self) -> bool:
+        """Whether the child runs."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Nothing is drawn any more, not even what is under way. Safe to call twice."""
+
+    @abstractmethod
+    def _how_it_ended(self) -> str:
+        """What there is to say once the pipe is gone."""
 
     def ready(self) -> None:
         """Wait until the renderer is open. Raises what opening it raised, and DrawingEnded."""
@@ -118,16 +120,7 @@ class DrawingProcess:
         pixels = self._places[place, : drawn.height * drawn.width * 4]
         return Picture(frame, pixels.reshape(drawn.height, drawn.width, 4).copy())
 
-    def close(self) -> None:
-        """End the child, also in the middle of a picture. Safe to call twice."""
-        atexit.unregister(self.close)
-        if self._pipe.closed:
-            return
-        self._process.kill()  # it holds nothing that would have to be finished
-        self._process.join()
-        self._pipe.close()
-
-    def __enter__(self) -> DrawingProcess:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -154,23 +147,71 @@ class DrawingProcess:
         except (EOFError, OSError):
             raise DrawingEnded(f"the drawing process {self._how_it_ended()}") from None
 
-    def _how_it_ended(self) -> str:
+
+class DrawingProcess(Drawing):
+    """A child process that draws for one session alone."""
+
+    def __init__(
+        self, config: AvatarConfig, opens: Callable[[AvatarConfig], Renderer] = open_renderer
+    ) -> None:
+        """Start the child, which opens its renderer meanwhile: see `ready`.
+
+        opens: a function that can be imported by name; its pictures are of the config's size.
+        """
+        shared = SPAWN.RawArray("B", bytes_of_places(config))
+        ours, theirs = SPAWN.Pipe()
+        self._process = SPAWN.Process(
+            target=_serve, args=(theirs, shared, config, opens), name="cantar drawing", daemon=True
+        )
+        with deaf_to_signals():
+            self._process.start()
+        theirs.close()  # so that our end says when the child's is gone
+        super().__init__(ours, places_in(shared))
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
+    def close(self) -> None:
+        """End the child, also in the middle of a picture. Safe to call twice."""
+        atexit.unregister(self.close)
         if self._pipe.closed:
-            return "was closed"
-        self._process.join(CHILD_ENDS)
-        code = self._process.exitcode
-        if code is not None and code < 0:
-            return f"was killed by {signal.Signals(-code).name}"
-        return f"ended with exit code {code}"
+            return
+        self._process.kill()  # it holds nothing that would have to be finished
+        self._process.join()
+        self._pipe.close()
+
+    def _how_it_ended(self) -> str:
+        return "was closed" if self._pipe.closed else ending_of(self._process)
 
 
-def _places(shared: Any) -> U8:
+def ending_of(process: SpawnProcess) -> str:
+    """How a process ended that has hung up, in words; waits a little until it has."""
+    process.join(CHILD_ENDS)
+    code = process.exitcode
+    if code is None:
+        return "hung up"
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
+
+
+def bytes_of_places(config: AvatarConfig) -> int:
+    """Of the memory that a session's pictures need."""
+    return SLOTS * config.renderer.width * config.renderer.height * 4
+
+
+def places_in(shared: Any) -> U8:
     """Shared memory as [SLOTS, bytes of a picture]."""
     return np.frombuffer(shared, np.uint8).reshape(SLOTS, -1)
 
 
 @contextmanager
-def _deaf_to_signals() -> Iterator[None]:
+def deaf_to_signals() -> Iterator[None]:
     """A process started here never gets Ctrl-C or SIGTERM, which terminals and service managers
     send to whole groups: the parent alone answers them, and ends its child."""
     if not hasattr(signal, "pthread_sigmask"):
@@ -193,22 +234,34 @@ def _serve(
     config: AvatarConfig,
     opens: Callable[[AvatarConfig], Renderer],
 ) -> None:
-    """Open the renderer, then draw what comes, until the parent's end of the pipe is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    places = _places(shared)
+    draw_what_comes(pipe, places_in(shared), config, opens, time.process_time)
+
+
+def draw_what_comes(
+    pipe: Connection,
+    places: U8,
+    config: AvatarConfig,
+    opens: Callable[[AvatarConfig], Renderer],
+    cpu_s: Callable[[], float],
+) -> None:
+    """Open the renderer, then draw what comes, until the parent's end of the pipe is gone.
+
+    cpu_s: processor seconds so far.
+    """
     renderer = functools.cache(opens)
 
     def opened() -> _Drawn:
         renderer(config)
-        return _Drawn(0, 0, time.process_time())
+        return _Drawn(0, 0, cpu_s())
 
     def drawn(motion: Motion, small: bool, place: int) -> _Drawn:
         rgba = renderer(_halved(config) if small else config).draw(motion).rgba
         height, width, _ = rgba.shape
         places[place, : rgba.size] = rgba.ravel()
-        return _Drawn(height, width, time.process_time())
+        return _Drawn(height, width, cpu_s())
 
-    with suppress(EOFError, ConnectionError):
+    with pipe, suppress(EOFError, ConnectionError):
         pipe.send(_outcome(opened))
         while True:
             pipe.send(_outcome(functools.partial(drawn, *pipe.recv())))

@@ -21,7 +21,7 @@ from typing import Any
 
 from engine.timeline import FRAME_RATE
 from streaming.answers import Refused
-from streaming.casts import Cast, Performer, Wings
+from streaming.casts import Cast, Performer, Wings, prepare
 from streaming.control import direct
 from streaming.director import Director
 from streaming.drawing import DrawingEnded
@@ -29,6 +29,7 @@ from streaming.line import LiveLine, ShowConfig
 from streaming.live import Warmth, WorkerError, run_live
 from streaming.ports import Source, UserError
 from streaming.stats import RECENT
+from streaming.studio import Studio
 from streaming.webrtc import MOST_DELAY_MS, Incoming, Outgoing, Peer, check_offer
 from streaming.wish import Wish
 
@@ -211,7 +212,7 @@ class Sessions:
         self.capacity = config.web.sessions or 1
         self.direction = Director(lambda style: None)  # what the control room asks of every show
         self._open_song, self._now = open_song, now
-        self._wings = wings or Wings()
+        self._wings = wings or Wings(functools.partial(prepare, draws=Studio().drawing))
         self._cores = cores or _cores()
         self._live: dict[str, Session] = {}
         self._coming = 0  # offers that are being answered

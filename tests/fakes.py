@@ -89,6 +89,8 @@ class FakeAvatar:
 class FakeDrawing:
     """A DrawingProcess that is none: what it begins is drawn at once, by the avatar."""
 
+    alive = True
+
     def __init__(self, avatar: FakeAvatar) -> None:
         self.draw = self.draw_small = avatar.draw
         self._drawn: deque[Picture] = deque()

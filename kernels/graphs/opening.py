@@ -6,10 +6,10 @@ import hashlib
 import importlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ LEAST_LIKENESS = 0.99  # of a quantised network to itself in fp32 (SSIM, where i
 NVIDIA = Path("/dev/nvidiactl")  # there wherever NVIDIA's driver runs
 DRIVER = Path("/proc/driver/nvidia/version")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+GPU = ("tensorrt", "cuda")
+BATCHING = (*GPU, "eager")  # backends that take several at once
+SIZES = (1, 2, 4, 8)  # of the batches that a GPU's graphs and engines are made for
 
 
 class BackendUnavailable(RuntimeError):
@@ -32,6 +35,7 @@ class Graph(Protocol):
     """A network with named ports. Calling it is pure: state goes in and comes out by name.
 
     inputs: shape of each input port. outputs: names in order. meta: what the exporter wrote.
+    One that was opened for more than one at once takes as many along the first axis of its ports.
     """
 
     backend: str
@@ -133,11 +137,12 @@ class _OnnxRuntime:
 
 
 class _Eager:
-    """The torch module itself, built from the class, configuration and weights in the file."""
+    """The torch module itself, built from the class, configuration and weights in the file. It
+    takes any batch."""
 
     backend = "eager"
 
-    def __init__(self, path: Path, precision: str) -> None:
+    def __init__(self, path: Path, precision: str, most: int = 1) -> None:
         try:
             import torch
         except ImportError as error:
@@ -160,7 +165,7 @@ class _TensorRT(_Eager):
 
     backend = "tensorrt"
 
-    def __init__(self, path: Path, precision: str) -> None:
+    def __init__(self, path: Path, precision: str, most: int = 1) -> None:
         if precision == "int8":
             raise BackendUnavailable("tensorrt: builds from the exact network, in fp32 or fp16")
         try:
@@ -175,26 +180,29 @@ class _TensorRT(_Eager):
         if not torch.cuda.is_available():
             raise BackendUnavailable("tensorrt: torch sees no CUDA GPU on this machine")
         super().__init__(path, "fp32")
-        examples = [torch.zeros(shape, device="cuda") for shape in self.inputs.values()]
         types = {torch.float16} if precision != "fp32" else {torch.float32}
         module = self._module.cuda()
         driver = DRIVER.read_text(encoding="utf-8") if DRIVER.is_file() else str(torch.version.cuda)
         kept = engine_cache(torch.cuda.get_device_name(), driver, torch_tensorrt.__version__)
-        self._compiled = torch_tensorrt.compile(
-            module,
-            inputs=examples,
-            enabled_precisions=types,
-            cache_built_engines=True,
-            reuse_cached_engines=True,
-            immutable_weights=False,  # else engines are not kept
-            engine_cache_dir=str(kept),
-        )
+        self._compiled = {
+            size: torch_tensorrt.compile(
+                module,
+                inputs=[torch.zeros(size, *s[1:], device="cuda") for s in self.inputs.values()],
+                enabled_precisions=types,
+                cache_built_engines=True,
+                reuse_cached_engines=True,
+                immutable_weights=False,  # else engines are not kept
+                engine_cache_dir=str(kept),
+            )
+            for size in sizes_up_to(most)
+        }
 
     def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        size, count, full = filled_up(feeds, self._compiled)
         with self._torch.inference_mode():
-            tensors = [self._torch.from_numpy(feeds[name]).cuda() for name in self.inputs]
-            answers = self._compiled(*tensors)
-        return {name: t.cpu().numpy() for name, t in zip(self.outputs, answers, strict=True)}
+            tensors = [self._torch.from_numpy(full[name]).cuda() for name in self.inputs]
+            answers = [t[:count].cpu().numpy() for t in self._compiled[size](*tensors)]
+        return dict(zip(self.outputs, answers, strict=True))
 
 
 def engine_cache(*makers: str) -> Path:
@@ -204,13 +212,44 @@ def engine_cache(*makers: str) -> Path:
     return user_cache_path("cantar", appauthor=False) / "tensorrt" / key
 
 
+def sizes_up_to(most: int) -> list[int]:
+    """Those of SIZES that batches of up to `most` need. Raises ValueError beyond the largest."""
+    if not 1 <= most <= SIZES[-1]:
+        raise ValueError(f"a batch has 1 to {SIZES[-1]}, asked {most}")
+    return [size for size in SIZES if size < 2 * most]
+
+
+def filled_up(feeds: dict[str, Array], sizes: Iterable[int]) -> tuple[int, int, dict[str, Array]]:
+    """The smallest size that holds a batch, how many it is, and the batch with zeros behind it.
+    Raises ValueError where none holds it."""
+    count = len(next(iter(feeds.values())))
+    holding = [size for size in sizes if size >= count]
+    if not holding:
+        raise ValueError(f"a batch of {count} is larger than any that was prepared for")
+    size = min(holding)
+    rest = size - count
+    full = {
+        n: np.concatenate([x, np.zeros((rest, *x.shape[1:]), x.dtype)]) for n, x in feeds.items()
+    }
+    return size, count, full
+
+
+class _Recorded(NamedTuple):
+    """A CUDA graph, and the tensors that it reads (by port) and writes."""
+
+    graph: Any
+    given: dict[str, Any]
+    made: Any
+
+
 class _Cuda(_Eager):
-    """The eager module on an NVIDIA GPU without TensorRT: channels last, mixed precision, one CUDA
-    graph that is recorded at the start, then replayed. Unverified: no such machine was at hand."""
+    """The eager module on an NVIDIA GPU without TensorRT: channels last, mixed precision, a CUDA
+    graph for each size of batch that is recorded at the start, then replayed. Unverified: no such
+    machine was at hand."""
 
     backend = "cuda"
 
-    def __init__(self, path: Path, precision: str) -> None:
+    def __init__(self, path: Path, precision: str, most: int = 1) -> None:
         if not NVIDIA.exists():  # asked before torch, which the live path does without
             raise BackendUnavailable(f"cuda: this machine has no NVIDIA driver (no {NVIDIA})")
         if precision == "int8":
@@ -222,34 +261,36 @@ class _Cuda(_Eager):
         self._module = self._module.cuda().to(memory_format=torch.channels_last)
         wanted = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
         self._mixed = torch.autocast("cuda", wanted, enabled=wanted is not None)
-        self._given = {n: torch.zeros(s, device="cuda") for n, s in self.inputs.items()}
-        self._graph, self._made = self._recorded()
+        self._recorded = {size: self._record(size) for size in sizes_up_to(most)}
 
-    def _recorded(self) -> tuple[Any, Any]:
-        """The graph, and the tensors that it writes to."""
+    def _record(self, size: int) -> _Recorded:
         torch = self._torch
+        given = {n: torch.zeros(size, *s[1:], device="cuda") for n, s in self.inputs.items()}
         with torch.inference_mode(), self._mixed:
             aside = torch.cuda.Stream()
             aside.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(aside):  # what is chosen at first calls must not be recorded
                 for _ in range(3):
-                    self._module(*self._given.values())
+                    self._module(*given.values())
             torch.cuda.current_stream().wait_stream(aside)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                made = self._module(*self._given.values())
-        return graph, made
+            # other threads may run other networks meanwhile: only this one's calls are recorded
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                made = self._module(*given.values())
+        return _Recorded(graph, given, made)
 
     def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        size, count, full = filled_up(feeds, self._recorded)
+        graph, given, made = self._recorded[size]
         with self._torch.inference_mode():
-            for name, tensor in self._given.items():
-                tensor.copy_(self._torch.from_numpy(np.ascontiguousarray(feeds[name])))
-            self._graph.replay()
-            answers = [tensor.float().cpu().numpy() for tensor in self._made]
+            for name, tensor in given.items():
+                tensor.copy_(self._torch.from_numpy(full[name]))
+            graph.replay()
+            answers = [tensor[:count].float().cpu().numpy() for tensor in made]
         return dict(zip(self.outputs, answers, strict=True))
 
 
-_OPENERS: dict[str, Callable[[Path, str], Graph]] = {
+_OPENERS: dict[str, Callable[..., Graph]] = {
     "tensorrt": _TensorRT,
     "cuda": _Cuda,
     "openvino": _OpenVino,
@@ -259,12 +300,21 @@ _OPENERS: dict[str, Callable[[Path, str], Graph]] = {
 BACKENDS = ("auto", *_OPENERS)
 
 
-def open_graph(path: Path | str, backend: str = "auto", precision: str = "fp32") -> Graph:
+def may_batch(backend: str) -> bool:
+    """Whether a backend may take several at once, told without opening it: `auto` does where it
+    may find a GPU."""
+    return backend in BATCHING or (backend == "auto" and NVIDIA.exists())
+
+
+def open_graph(
+    path: Path | str, backend: str = "auto", precision: str = "fp32", most: int = 1
+) -> Graph:
     """Open an exported network.
 
     backend: one of BACKENDS; `auto` tries TensorRT, CUDA, OpenVINO, ONNX Runtime, eager in that
     order.
     precision: fp32, or what the backend has of bf16, fp16 and, for a quantised file, int8.
+    most: at once, up to 8; `auto` then looks for a GPU only, since processors gain nothing by it.
     Raises BackendUnavailable with the reason (with every reason, for `auto`), also for a quantised
     network that lost too much; ValueError for an unknown name, FileNotFoundError when there is no
     such file.
@@ -278,17 +328,25 @@ def open_graph(path: Path | str, backend: str = "auto", precision: str = "fp32")
         raise ValueError(f"unknown precision {precision!r}; there are {', '.join(PRECISIONS)}")
     _check_quantised(path, precision)
     if backend != "auto":
-        return _OPENERS[backend](path, precision)
+        return _open(backend, path, precision, most)
     reasons = []
-    for opener in _OPENERS.values():
+    for name in _OPENERS if most == 1 else GPU:
         try:
-            graph = opener(path, precision)
+            graph = _open(name, path, precision, most)
         except BackendUnavailable as reason:
             reasons.append(str(reason))
             continue
         log.info("%s runs on %s", path.name, graph.backend)
         return graph
     raise BackendUnavailable(f"no backend can run {path.name}: " + "; ".join(reasons))
+
+
+def _open(backend: str, path: Path, precision: str, most: int) -> Graph:
+    if most == 1:
+        return _OPENERS[backend](path, precision)
+    if backend not in BATCHING:
+        raise BackendUnavailable(f"{backend}: runs networks as they were exported, one at a time")
+    return _OPENERS[backend](path, precision, most)
 
 
 def _check_quantised(path: Path, precision: str) -> None:

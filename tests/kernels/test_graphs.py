@@ -14,10 +14,16 @@ import torch
 from engine.compiled import Compiled
 from engine.hearing.separator_net import SeparatorConfig, SeparatorNet
 from engine.motion.musicface_net import SMALL, MusicFace
-from engine.rendering.neural.networks import NoState, Painted
+from engine.rendering.neural.networks import LiteConfig, NoState, Painted, build, examples
 from kernels.graphs import BackendUnavailable, open_graph
 from kernels.graphs.exporting import export, widened
-from kernels.graphs.opening import engine_cache, load_module
+from kernels.graphs.opening import (
+    SIZES,
+    engine_cache,
+    filled_up,
+    load_module,
+    sizes_up_to,
+)
 
 TOLERANCE = {"fp32": 2e-5, "bf16": 2e-2}
 STEPS = 60
@@ -88,6 +94,59 @@ def test_looped_graph_equals_the_module_on_the_whole(
         expected = getattr(whole, port).numpy()
         scale = max(1.0, np.abs(expected).max())
         np.testing.assert_allclose(looped, expected, atol=TOLERANCE[precision] * scale)
+
+
+@pytest.mark.parametrize(
+    ("backend", "tolerance"),
+    [
+        ("eager", 1e-5),
+        pytest.param("cuda", 1e-4, marks=pytest.mark.gpu),
+        pytest.param("tensorrt", 1e-4, marks=pytest.mark.gpu),
+    ],
+)
+def test_a_batch_is_what_each_is_alone(tmp_path: Path, backend: str, tolerance: float) -> None:
+    """Up to the rounding of floats: a larger batch may be summed in another order."""
+    torch.manual_seed(1)
+    network = build(LiteConfig(size=32, widths=(8, 12), fine=8)).eval()
+    export(network, examples(network), tmp_path / "lite.onnx", asdict(network.config))
+    alone = open_graph(tmp_path / "lite.onnx", "eager")
+    together = open_graph(tmp_path / "lite.onnx", backend, most=SIZES[-1])
+    assert together.backend == backend
+    rng = np.random.default_rng(0)
+    for count in range(1, SIZES[-1] + 1):
+        feeds = {
+            name: rng.random((count, *shape[1:]), np.float32)
+            for name, shape in together.inputs.items()
+        }
+        made = together(feeds)["rgba"]
+        each = [alone({name: x[n : n + 1] for name, x in feeds.items()}) for n in range(count)]
+        expected = np.concatenate([one["rgba"] for one in each])
+        np.testing.assert_allclose(made, expected, atol=tolerance)
+
+
+def test_batches_are_filled_up_to_a_prepared_size() -> None:
+    assert [sizes_up_to(most) for most in (1, 2, 3, 8)] == [[1], [1, 2], [1, 2, 4], [1, 2, 4, 8]]
+    for most in (0, 9):
+        with pytest.raises(ValueError, match=f"a batch has 1 to 8, asked {most}"):
+            sizes_up_to(most)
+    x = np.ones((3, 2), np.float32)
+    size, count, full = filled_up({"x": x}, SIZES)
+    assert (size, count, full["x"].shape, full["x"].dtype) == (4, 3, (4, 2), np.float32)
+    np.testing.assert_array_equal(full["x"][:3], x)
+    assert not full["x"][3:].any()
+    with pytest.raises(ValueError, match="a batch of 3 is larger than any"):
+        filled_up({"x": x}, (1, 2))
+
+
+def test_what_runs_one_at_a_time_says_so(exported: dict) -> None:
+    path = exported["separator"][0]
+    for backend in ("openvino", "onnxruntime"):
+        with pytest.raises(BackendUnavailable, match=f"{backend}: .* one at a time"):
+            open_graph(path, backend, most=2)
+    if not torch.cuda.is_available():
+        with pytest.raises(BackendUnavailable, match=r"tensorrt: .*; cuda: ") as refusal:
+            open_graph(path, most=2)  # a GPU, or none: never a processor
+        assert "eager" not in str(refusal.value)
 
 
 def test_state_ports_are_named_from_the_tree(exported: dict) -> None:

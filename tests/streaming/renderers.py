@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 
 from engine.avatar import AvatarConfig
 from engine.signals import Motion
 from tests.fakes import FakeAvatar
 
-DIVIDES, LOCAL, KILLED, EXITS = 101, 102, 103, 104  # frames at which a fickle one misbehaves
+# Frames at which a fickle one misbehaves.
+DIVIDES, LOCAL, KILLED, EXITS, HANGS = range(101, 106)
 
 
 def open_steady(config: AvatarConfig) -> FakeAvatar:
@@ -37,3 +39,5 @@ def _misbehave(motion: Motion) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if motion.frame == EXITS:
         sys.exit(3)
+    if motion.frame == HANGS:
+        threading.Event().wait()

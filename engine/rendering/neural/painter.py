@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from kernels.developing import finish, finish_planes
 from kernels.graphs import BackendUnavailable, Graph, open_graph
 
 PRECISIONS = ("int8", "bf16", "fp32")  # quickest first
+Opens = Callable[[Path, str, str], Graph]
 REST = 0  # frame of the motion that the reference shows where a pack has none
 
 
@@ -28,9 +30,12 @@ class Painter:
     BackendUnavailable where no runtime can run them.
     """
 
-    def __init__(self, identity: Identity, config: RendererConfig) -> None:
+    def __init__(
+        self, identity: Identity, config: RendererConfig, opens: Opens = open_graph
+    ) -> None:
+        """opens: gives the graph of a file, backend and precision, which others may run, too."""
         self.config = config
-        self.graph = open_network(identity, config)
+        self.graph = open_network(identity, config, opens)
         told = self.graph.meta["config"]
         self.rasteriser = Rasteriser(identity, told["guidance"], told["size"], told["periods"])
         self.reference = reference(identity, told["size"], self.rasteriser)
@@ -67,7 +72,7 @@ class Painter:
         return np.asarray(np.clip(placed, 0.0, 255.0), np.float32)
 
 
-def open_network(identity: Identity, config: RendererConfig) -> Graph:
+def open_network(identity: Identity, config: RendererConfig, opens: Opens = open_graph) -> Graph:
     """The network of a pack by `config.name`, on the quickest precision that it may run at, or on
     the one that `config.precision` names."""
     name = config.name
@@ -81,7 +86,7 @@ def open_network(identity: Identity, config: RendererConfig) -> Graph:
             continue
         file = identity.folder / str(small) if precision == "int8" else path
         try:
-            return open_graph(file, config.backend, precision)
+            return opens(file, config.backend, precision)
         except BackendUnavailable as reason:
             reasons.append(f"{precision}: {reason}")
     raise BackendUnavailable(f"{path.name} cannot run: " + "; ".join(reasons))
