@@ -38,7 +38,12 @@ def draw(sound: F32, motions: list[Motion], start: float, stop: float, out: Path
     time = np.arange(len(motions)) / FRAME_RATE
     figure, axes = plt.subplots(4, 1, figsize=(18, 12), sharex=True, height_ratios=(3, 3, 2, 1.5))
     axes[0].specgram(
-        sound.mean(0) + 1e-9, 2048, SAMPLE_RATE, noverlap=1536, cmap="magma", vmin=-140
+        sound.mean(0) + 1e-9,
+        NFFT=2048,
+        Fs=SAMPLE_RATE,
+        noverlap=1536,
+        cmap="magma",
+        vmin=-140,
     )
     axes[0].set_ylim(0, 6000)
     for name, channels in TRACKS.items():

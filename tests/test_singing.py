@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from bench.attention import attention_of, draw, shares
 from bench.quality import motions_of, shapes_of, song_scores, stems_of, take
-from engine.avatar import Avatar, AvatarConfig
+from engine.avatar import Avatar, AvatarConfig, Unseen
 from engine.metrics import mouth
 from engine.timeline import SAMPLE_RATE
 
@@ -83,6 +85,22 @@ def test_the_mouth_is_late_by_no_more_than_it_could_not_hear(
     avatar = Avatar(AvatarConfig(lookahead=lookahead))
     late = song_scores(take(avatar, DATA / "held_out_1.flac"))["dry: late against acting"]
     assert late <= allowed
+
+
+def test_attention_is_what_the_shipped_modulators_give(tmp_path: Path) -> None:
+    """Weights between 0 and 1, which know nothing of later sound, and make a picture."""
+    avatar = Avatar(AvatarConfig(lookahead=0), Unseen())
+    mixture = stems_of(DATA / "held_out_1.flac")[:, : 4 * SAMPLE_RATE].sum(0, keepdims=True)
+    weights = attention_of(avatar, mixture)
+    assert weights.shape == (121, 3, 256)  # the last begins where the sound ends
+    assert 0 <= weights.min() < weights.max() <= 1
+    other = mixture.copy()
+    other[:, 2 * SAMPLE_RATE :] = 0
+    np.testing.assert_allclose(attention_of(avatar, other)[:60], weights[:60], atol=1e-5)
+    sung = np.arange(len(weights)) % 2 > 0
+    assert set(shares(weights, sung)) == {"expression", "head", "eyes"}
+    draw(mixture, weights, sung, tmp_path / "weights.png")
+    assert (tmp_path / "weights.png").stat().st_size > 10_000
 
 
 def test_two_inputs_need_no_separation() -> None:
