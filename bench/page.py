@@ -41,26 +41,31 @@ LOUD = 0.2
 EVERY = 0.77  # s between tones
 PAUSE = SAMPLE_RATE // 5  # samples below LOUD, after which a tone is a new one
 SETTLE_S = 3.0
-READ_EVERY = 20.0  # s
+READ_EVERY = 20.0  # s between two beginnings of listening
 FAR_MS = 600.0  # a tone that took longer is another one
 
-# Notes when each loud stretch of a stream begins, on the page's clock.
+# Notes when each loud stretch of the streams begins, on the page's clock. WebAudio buffers a stream
+# on its way in, and after a hiccup of the machine goes on with a longer buffer: what is listened to
+# afresh every now and then is not late for the rest of a show.
 LISTEN = """
-  const context = new AudioContext({sampleRate: 48000});
-  const listen = (stream, times, loud, pause) => {
-    const node = context.createScriptProcessor(256, 1, 1);
-    let quiet = 1e9;
-    node.onaudioprocess = (event) => {
-      const x = event.inputBuffer.getChannelData(0), now = performance.now();
-      for (let i = 0; i < x.length; i++) {
-        if (Math.abs(x[i]) > loud) {
-          if (quiet > pause) times.push(now - (x.length - i) / 48);
-          quiet = 0;
-        } else quiet++;
-      }
-    };
-    context.createMediaStreamSource(stream).connect(node);
-    node.connect(context.destination);
+  const listen = (streams, loud, pause) => {
+    const context = new AudioContext({sampleRate: 48000});
+    for (const [stream, times] of streams) {
+      const node = context.createScriptProcessor(256, 1, 1);
+      let quiet = 0;
+      node.onaudioprocess = (event) => {
+        const x = event.inputBuffer.getChannelData(0), now = performance.now();
+        for (let i = 0; i < x.length; i++) {
+          if (Math.abs(x[i]) > loud) {
+            if (quiet > pause) times.push(now - (x.length - i) / 48);
+            quiet = 0;
+          } else quiet++;
+        }
+      };
+      context.createMediaStreamSource(stream).connect(node);
+      node.connect(context.destination);
+    }
+    return () => context.close();
   };"""
 
 # The end of both looks at the page: on to the next picture, and sound is listened to beside it.
@@ -71,8 +76,12 @@ WATCH = (
   video.requestVideoFrameCallback(next);"""
     + LISTEN
     + """
-  listen(window.microphone, sent, loud, pause);
-  listen(video.srcObject, heard, loud, pause);
+  let stop = () => {};
+  window.listenAfresh = () => {
+    stop();
+    stop = listen([[window.microphone, sent], [video.srcObject, heard]], loud, pause);
+  };
+  window.listenAfresh();
 }"""
 )
 
@@ -138,6 +147,10 @@ class Marked:
         self.initial_state = self._avatar.initial_state
         self._tones: dict[int, int] = {}  # frame → its sample
         self._quiet = SAMPLE_RATE
+
+    @property
+    def alive(self) -> bool:
+        return self._drawing.alive
 
     def hear(self, sound: Sound, state: Any) -> tuple[list[Motion], Any]:
         loud = np.flatnonzero(np.abs(sound.samples).max(axis=0) > LOUD)
@@ -242,7 +255,7 @@ def _sung(
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             time.sleep(min(left, READ_EVERY))
-            page.run("1")  # so that the browser's news is read and does not pile up
+            page.run("window.listenAfresh()")  # also reads the browser's news, which would pile up
         got = page.run(read)
         page.open("about:blank")
     return dict(got)

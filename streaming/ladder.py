@@ -17,9 +17,10 @@ from engine.timeline import FRAME_RATE
 log = logging.getLogger("cantar")
 
 WINDOW = 2 * FRAME_RATE  # frames judged together
-TOO_MANY = 0.10  # share of the drawn-for frames that were skipped
-CALM = 20 * FRAME_RATE  # frames without a skip before a step back up is tried …
-IMPATIENCE = 2  # … and how much longer each time after one that failed
+TOO_MANY = 1 / 3  # share of the drawn-for frames skipped; of fewer, skipping shows more than half
+CALM = 5 * FRAME_RATE  # frames without a skip before a step back up is tried …
+IMPATIENCE = 2  # … and how much longer each time after one that failed, …
+LONGEST = 120 * FRAME_RATE  # … up to this; as long a calm at full rate, and the past is forgotten
 STEPS = (
     "drawing cannot keep up: 15 pictures a second instead of 30",
     "drawing still cannot keep up: pictures at half the size, enlarged",
@@ -56,13 +57,15 @@ class Ladder:
             return
         self._seen += 1
         self._skipped += skipped
-        self._calm = 0 if skipped else self._calm + 1
+        self._calm = 0 if skipped else self._calm + self.stride
         if self._seen >= WINDOW:
             if self._skipped > TOO_MANY * self._seen:
                 self._down()
             self._seen = self._skipped = 0
         if self.level and self._calm >= self._patience:
             self._up()
+        elif self._calm >= LONGEST:
+            self._patience = CALM
 
     def _down(self) -> None:
         if self.level == self._levels:
@@ -78,7 +81,7 @@ class Ladder:
     def _up(self) -> None:
         self.level -= 1
         self._calm = self._seen = self._skipped = 0
-        self._patience *= IMPATIENCE
+        self._patience = min(LONGEST, IMPATIENCE * self._patience)
 
 
 def enlarged(picture: Picture, width: int, height: int) -> Picture:

@@ -18,7 +18,7 @@ from engine.motion.resting import FADE, HOLD, neutral, rest_weight, rested
 from engine.signals import Motion, Picture, Sound
 from engine.timeline import FRAME, HOP, SAMPLE_RATE, frames_in
 from streaming.clock import PERIOD, Pacer
-from streaming.ladder import CALM, STEPS, WINDOW, Ladder, enlarged
+from streaming.ladder import CALM, LONGEST, STEPS, WINDOW, Ladder, enlarged
 from streaming.line import BACKLOG, REGULAR, LiveConfig, LiveLine, held, sing
 from streaming.live import (
     MARGIN,
@@ -328,15 +328,36 @@ def test_the_ladder_goes_up_again_when_it_is_calm_and_less_eagerly_each_time():
 
     frames(WINDOW, True)
     assert ladder.level == 1
-    frames(2 * CALM + 2, False)
+    frames(CALM + 2, False)
     assert ladder.level == 0
     frames(WINDOW, True)
-    frames(2 * CALM + 2, False)
+    frames(CALM + 2, False)
     assert ladder.level == 1  # twice the patience now
-    frames(2 * CALM + 2, False)
+    frames(CALM + 2, False)
     assert ladder.level == 0
     assert ladder.told == [STEPS[0]]
     assert ladder.steps == 2
+
+
+def test_a_ladder_is_never_impatient_for_longer_than_it_remembers():
+    ladder, at = Ladder(say=lambda text: None), iter(range(10**9))
+
+    def frames_until(level, skipped):
+        for n in range(10 * LONGEST):
+            if ladder.level == level:
+                return n
+            ladder.observe(next(at), skipped)
+        raise AssertionError("never")
+
+    waits = []
+    for _ in range(8):
+        frames_until(1, skipped=True)
+        waits.append(frames_until(0, skipped=False))
+    assert max(waits) == waits[-1] == pytest.approx(LONGEST, abs=2)
+    for _ in range(LONGEST):
+        ladder.observe(next(at), skipped=False)
+    frames_until(1, skipped=True)
+    assert frames_until(0, skipped=False) == pytest.approx(CALM, abs=2)
 
 
 def test_a_ladder_without_steps_only_counts():
