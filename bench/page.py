@@ -40,7 +40,7 @@ BITS = 16 + 1 + 11  # frame, whether a tone begins in it, and at which of its sa
 LOUD = 0.2
 EVERY = 0.77  # s between tones
 PAUSE = SAMPLE_RATE // 5  # samples below LOUD, after which a tone is a new one
-SETTLE_S = 3.0
+SETTLE_S = 30.0  # that Chromium takes to bring sound and pictures together
 READ_EVERY = 20.0  # s between two beginnings of listening
 FAR_MS = 600.0  # a tone that took longer is another one
 
@@ -250,7 +250,7 @@ def _sung(
         page.run(KEEP_MICROPHONE)
         page.click("#sing")
         page.until("document.getElementById('stage').classList.contains('playing')", 20)
-        time.sleep(SETTLE_S)
+        time.sleep(min(SETTLE_S, 3 * seconds))
         page.run(script)
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:

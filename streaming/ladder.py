@@ -20,7 +20,7 @@ WINDOW = 2 * FRAME_RATE  # frames judged together
 TOO_MANY = 1 / 3  # share of the drawn-for frames skipped; of fewer, skipping shows more than half
 CALM = 5 * FRAME_RATE  # frames without a skip before a step back up is tried …
 IMPATIENCE = 2  # … and how much longer each time after one that failed, …
-LONGEST = 120 * FRAME_RATE  # … up to this; as long a calm at full rate, and the past is forgotten
+LONGEST = 120 * FRAME_RATE  # … up to this; one that lasted longer than that was no failure
 STEPS = (
     "drawing cannot keep up: 15 pictures a second instead of 30",
     "drawing still cannot keep up: pictures at half the size, enlarged",
@@ -39,7 +39,7 @@ class Ladder:
         self.told: list[str] = []
         self._levels = levels
         self._say = say
-        self._seen = self._skipped = self._calm = 0
+        self._seen = self._skipped = self._calm = self._since = 0
         self._patience = CALM
 
     @property
@@ -58,29 +58,30 @@ class Ladder:
         self._seen += 1
         self._skipped += skipped
         self._calm = 0 if skipped else self._calm + self.stride
+        self._since += self.stride
         if self._seen >= WINDOW:
             if self._skipped > TOO_MANY * self._seen:
                 self._down()
             self._seen = self._skipped = 0
         if self.level and self._calm >= self._patience:
             self._up()
-        elif self._calm >= LONGEST:
-            self._patience = CALM
 
     def _down(self) -> None:
         if self.level == self._levels:
             return
         step = STEPS[self.level]
+        if self._since > self._patience:
+            self._patience = CALM
         self.level += 1
         self.steps += 1
-        self._calm = 0
+        self._calm = self._since = 0
         if step not in self.told:
             self.told.append(step)
             self._say(step)
 
     def _up(self) -> None:
         self.level -= 1
-        self._calm = self._seen = self._skipped = 0
+        self._calm = self._since = self._seen = self._skipped = 0
         self._patience = min(LONGEST, IMPATIENCE * self._patience)
 
 

@@ -36,6 +36,7 @@ from streaming.wish import Wish
 log = logging.getLogger("cantar")
 
 SHARE = 0.85  # of the cores that shows may take
+COLD = 1.35  # times as long as in a row a call takes in a show, whose pauses empty the caches
 ENCODE_S = 0.010  # s of a core per frame for pictures and sound on their way, measured at 512²
 CONNECT_S = 20.0  # a page that has not connected by then is gone
 RESUME_S = 20.0  # how long a show waits for a page whose connection broke
@@ -486,5 +487,5 @@ def _cores() -> int:
 
 def measured_capacity(warmth: Warmth, cores: int) -> int:
     """How many shows `cores` hold, from what one frame takes; at least one."""
-    per_frame = warmth.hear_s + warmth.draw_s + ENCODE_S
+    per_frame = COLD * (warmth.hear_s + warmth.draw_s) + ENCODE_S
     return max(1, int(SHARE * cores / (per_frame * FRAME_RATE)))

@@ -22,10 +22,11 @@ from aiohttp import ClientError, ClientSession
 
 from engine.timeline import SAMPLE_RATE
 from streaming.live import Warmth
-from streaming.sessions import ENCODE_S, SHARE, measured_capacity
+from streaming.sessions import COLD, ENCODE_S, SHARE, measured_capacity
 from tests.visitor import Visitor
 
 ROOT = Path(__file__).resolve().parents[2]
+FRAMES = ("frames", "skipped_frames")
 POOL = 4  # threads by which asyncio's pool may still grow
 SMALL = ("renderer.width=128", "renderer.height=128", "live.margin_ms=120", "web.drain_s=0")
 
@@ -152,12 +153,12 @@ def test_a_server_that_is_asked_to_stop_lets_its_show_go_on_for_a_while() -> Non
 
 @pytest.mark.parametrize(
     ("hear_ms", "draw_ms", "cores", "shows"),
-    [(4, 6, 2, 2), (4, 22, 2, 1), (4, 6, 16, 22), (90, 90, 2, 1)],
+    [(4, 6, 2, 2), (4, 22, 2, 1), (4, 6, 16, 19), (90, 90, 2, 1)],
 )
 def test_the_machine_is_asked_how_many_shows_it_holds(hear_ms, draw_ms, cores, shows) -> None:
     warmth = Warmth(hear_ms / 1000, draw_ms / 1000, None)
     assert measured_capacity(warmth, cores) == shows
-    per_show = (hear_ms + draw_ms) / 1000 + ENCODE_S
+    per_show = COLD * (hear_ms + draw_ms) / 1000 + ENCODE_S
     assert shows == 1 or shows * per_show * 30 <= SHARE * cores
 
 
@@ -183,25 +184,39 @@ def test_two_sing_and_the_third_is_told_when_to_ask_again() -> None:
 
 
 @pytest.mark.slow
-def test_two_shows_do_not_stutter_beside_each_other() -> None:
-    """Puppets of 512 × 512, twenty seconds, on a quiet machine of two cores."""
+def test_as_many_shows_as_are_let_in_do_not_stutter() -> None:
+    """Puppets of 512 × 512, half a minute, on a quiet machine. Counted is what was drawn: pictures
+    are sent at an even pace also where the one before is shown again."""
 
-    async def scenario(url: str) -> list[float]:
+    async def counted(client: ClientSession) -> tuple[float, float]:
+        async with client.get("/metrics") as response:
+            told = dict(re.findall(r"^(cantar_\w+) ([\d.]+)$", await response.text(), re.M))
+        frames, skipped = (float(told[f"cantar_{name}_total"]) for name in FRAMES)
+        return frames, frames - skipped
+
+    async def scenario(url: str) -> tuple[int, float, list[float]]:
         async with ClientSession(url) as client:
             await ready(client)
-            pair = [Visitor(client), Visitor(client)]
-            for visitor in pair:
+            async with client.get("/config") as response:
+                places = (await response.json())["capacity"]
+            visitors = [Visitor(client) for _ in range(places)]
+            for visitor in visitors:
                 visitor.keep = False
                 assert (await visitor.ask(input="demo"))[0] == 201
-            for visitor in pair:
-                await visitor.seen(60)
-            counts = [len(visitor.pictures) for visitor in pair]
+            assert (await Visitor(client).ask(input="demo"))[0] == 503
+            for visitor in visitors:
+                await visitor.seen(300)  # ten seconds: beginnings are heavy
+            seen = [len(visitor.pictures) for visitor in visitors]
+            due, drawn = await counted(client)
             await asyncio.sleep(20)
-            rates = [(len(v.pictures) - n) / 20 for v, n in zip(pair, counts, strict=True)]
-            for visitor in pair:
+            after = await counted(client)
+            rates = [(len(v.pictures) - n) / 20 for v, n in zip(visitors, seen, strict=True)]
+            for visitor in visitors:
                 await visitor.leave()
-            return rates
+            return places, (after[1] - drawn) / (after[0] - due), rates
 
     with program("renderer.name=puppet", "web.drain_s=0") as (url, _):
-        rates = asyncio.run(asyncio.wait_for(scenario(url), 150))
+        places, drawn, rates = asyncio.run(asyncio.wait_for(scenario(url), 150))
+    print(f"{places} shows: {drawn:.2%} of their pictures drawn, {rates} a second received")
     assert min(rates) >= 29.5, rates
+    assert drawn >= 29.5 / 30
