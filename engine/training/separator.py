@@ -183,7 +183,7 @@ class SeparatorTask:
                 losses.append(float(sum(separation_loss(gains, batch).values())))
                 alone = batch.voice.sum((1, 2)) == 0
                 power = (gains.bands[:, :, 0].float() ** 2 * batch.mix).sum((1, 2))
-                leaks.append((power / batch.mix.sum((1, 2)))[alone])
+                leaks.append((power / batch.mix.sum((1, 2)).clamp(min=1e-9))[alone])
                 false.append((gains.activity.float() > 0).float().mean(1)[alone])
         leak = float(10 * torch.cat(leaks).mean().log10())
         heard = float(torch.cat(false).mean())
