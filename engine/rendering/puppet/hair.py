@@ -26,6 +26,7 @@ from engine.rendering.puppet.pen import (
     lens,
     lenses,
     line,
+    outset,
 )
 from engine.rendering.puppet.rig import SHELL, SKULL, Pose, shell, skia_matrix
 
@@ -34,6 +35,7 @@ WIDTH = np.array([1.0, 1.0, 1.0, 0.99, 0.9, 0.66, 0.36, 0.0])  # of its half wid
 LIFT = np.array([1.5, 3.0, 4.0, 5.0, 5.0, 4.0, 2.5, 1.0])  # units off the shell
 LAYERS = ("back", "sides", "front", "fringe")
 DULL = {"back": 0.5, "sides": 0.13, "front": 0.0, "fringe": 0.0, "deep": 0.18}
+SEAM = 1.7  # units of ink around a lock
 SHINE = (0.44, 0.56)  # where the light rides on a lock of the fringe
 
 
@@ -179,11 +181,12 @@ def lock_points(lock: Lock, places: F64 = PLACES) -> F64:
 @dataclass(frozen=True)
 class Strands:
     """A layer of locks laid flat for one frame. edges: left, keel and right edge [L, 3, n, 2].
-    paths: the locks; shadows: their sides away from the light; facing: [L], how much each looks at
-    the viewer."""
+    paths: the locks; seams: the same a little larger; shadows: their sides away from the light;
+    facing: [L], how much each looks at the viewer."""
 
     edges: F64
     paths: list[Any]
+    seams: list[Any]
     shadows: list[Any]
     facing: F64
 
@@ -220,10 +223,11 @@ class HairArt:
         rest = self.layers[name]
         edges = self._posed(rest, pose, body, swing)
         paths = lenses(edges[:, 0], edges[:, 2])
+        seams = lenses(*outset(edges[:, 0], edges[:, 2], SEAM))
         shadows = lenses(edges[:, 1, 1:], edges[:, 2, 1:]) if name != "back" else []
         normal = rest[:, 1, 4] - SKULL
         facing = pose.facing(normal / np.linalg.norm(normal, axis=-1, keepdims=True))
-        return Strands(edges, paths, shadows, facing)
+        return Strands(edges, paths, seams, shadows, facing)
 
     def _posed(self, points: F64, pose: Pose, body: Pose, swing: tuple[float, float]) -> F64:
         """Swing, turn and flatten points [..., 3] to [..., 2]; long hair half follows the body."""
@@ -265,11 +269,10 @@ class HairArt:
         hang = 95.0 if name == "fringe" else self.style.hang
         light = self._paint(pose, hang, name)
         dark = self._paint(pose, hang, "back" if name == "back" else "deep")
-        seam = line(0xFF000000, 3.4)
         top = pose.at(0.0, -112.0, 60.0)[1]
-        seam.setShader(self.seam.between(top, top + 62.0))
+        seam = self.seam.paint(top, top + 62.0)
         for k, lock in enumerate(getattr(self.style, name)):
-            canvas.drawPath(strands.paths[k], seam)
+            canvas.drawPath(strands.seams[k], seam)
             canvas.drawPath(strands.paths[k], dark if lock.deep else light)
             if strands.shadows:
                 canvas.drawPath(strands.shadows[k], self.shadow)

@@ -71,10 +71,8 @@ class HeadsetArt:
         whole = curve(spots)
         near = [spots[run] for run in runs if len(run) > 1]
         for paint in (self.ink, self.band, self.sheen):
-            canvas.save()
-            canvas.clipPath(skull, skia.ClipOp.kDifference, True)
-            canvas.drawPath(whole, paint)
-            canvas.restore()
+            if len(seen) < len(arch):
+                _draw_outside(canvas, skull, whole, paint)
             for run in near:
                 canvas.drawPath(curve(run), paint)
         canvas.save()
@@ -140,10 +138,8 @@ class HeadsetArt:
         spots, first = pose.flat(dense), int(np.argmax(seen))
         near, whole = curve(spots[first:]), curve(spots)
         for paint in (self.arm_ink, self.arm):
-            canvas.save()
-            canvas.clipPath(face, skia.ClipOp.kDifference, True)
-            canvas.drawPath(whole, paint)
-            canvas.restore()
+            if first > 0:
+                _draw_outside(canvas, face, whole, paint)
             canvas.drawPath(near, paint)
         x, y = pose.at(*dense[-1].tolist())
         ink = self.palette.outfit_line
@@ -160,6 +156,14 @@ def butt(paint: Any) -> Any:
     """The paint with its lines cut straight."""
     paint.setStrokeCap(skia.Paint.kButt_Cap)
     return paint
+
+
+def _draw_outside(canvas: Any, hides: Any, path: Any, paint: Any) -> None:
+    """Draw what is not hidden."""
+    canvas.save()
+    canvas.clipPath(hides, skia.ClipOp.kDifference, True)
+    canvas.drawPath(path, paint)
+    canvas.restore()
 
 
 def _away(pose: Pose, side: float) -> float:

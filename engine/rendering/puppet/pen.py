@@ -144,6 +144,21 @@ def lenses(left: F64, right: F64) -> list[Any]:
     return paths
 
 
+def outset(left: F64, right: F64, by: float) -> tuple[F64, F64]:
+    """Edges [L, n, 2] of lenses that are larger by so much on each side and at the tip: filled,
+    they ink an outline in half the time that a stroke takes."""
+    edges = np.stack([left, right], axis=1)
+    along = _tangents(edges)
+    along /= np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-9)
+    across = np.stack([along[..., 1], -along[..., 0]], axis=-1)
+    side = np.sign((across[:, 0] * (left - right)).sum(-1, keepdims=True))  # of a lens that twists
+    side[:, -1] = side[:, -2]  # at the tip there is none
+    outwards = np.stack([side * across[:, 0], -side * across[:, 1]], axis=1)
+    outwards[:, :, -1] += along[:, :, -1]
+    larger = edges + by * outwards
+    return larger[:, 0], larger[:, 1]
+
+
 def smoothing(count: int) -> F64:
     """Matrix [count, 5] that takes five equally spaced values to `count` on the Catmull-Rom curve
     through them, straight beyond the ends."""
