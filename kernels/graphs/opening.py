@@ -108,7 +108,7 @@ class _OpenVino:
     def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
         for name, array in self._in.items():
             np.copyto(array, feeds[name])
-        self._request.infer()
+        self._request.infer(share_outputs=True)  # else all that we copy next is copied here, too
         return {name: array.copy() for name, array in self._out.items()}
 
 
