@@ -78,7 +78,7 @@ def draw(sound: F32, weights: F32, sung: np.ndarray, out: Path) -> None:
         axis.axhline(STREAM, color="tab:cyan", lw=1)
         axis.set_ylabel(f"{name}\naccompaniment | voice")
     axes[-1].set_xlabel("s")
-    figure.savefig(out, dpi=70)
+    figure.savefig(out, dpi=50)
 
 
 def main() -> None:
