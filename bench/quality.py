@@ -8,6 +8,7 @@ voice alone (`--voices`), and of songs of which is known where nobody sings (`--
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -326,6 +327,15 @@ def real_song_scores(avatar: Avatar, path: str, unsung: Stretches) -> Figures:
     }
 
 
+def ablation(path: Path) -> str:
+    """MusicFace's Table 1 again: networks that lack a part, each trained alike and briefly on the
+    same lessons (`python -m bench.ablation`), on songs that none of them heard; mean ± deviation
+    over seeds."""
+    from bench.ablation import markdown as table
+
+    return table(json.loads(path.read_text(encoding="utf-8")))
+
+
 # ---- report --------------------------------------------------------------------------------------
 
 
@@ -360,6 +370,8 @@ def report(config: AvatarConfig, args: argparse.Namespace) -> str:
         parts += [markdown({"balanced accuracy": probe_scores(songs)}, across=True)]
         parts += ["## The head and the beat", _about(beat_scores)]
         parts += [markdown(beat_scores(songs), across=True)]
+    if args.ablation:
+        parts += ["## Without its parts", _about(ablation), ablation(args.ablation)]
     if args.lookahead_songs:
         found = lookahead_scores(config, args.songs[: args.lookahead_songs])
         parts += ["## Lookahead, in frames", markdown(found, across=True)]
@@ -389,6 +401,7 @@ def main() -> None:
     parser.add_argument(
         "--lookahead-songs", type=int, default=0, metavar="N", help="try 0…6 on the first N songs"
     )
+    parser.add_argument("--ablation", type=Path, help="what bench.ablation found, ablation.json")
     parser.add_argument("--out", type=Path, help="write the tables as Markdown, too")
     args = parser.parse_args()
     text = report(replace(AvatarConfig(), style=args.style, lookahead=args.lookahead), args)
