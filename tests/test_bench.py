@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench.baselines import HOP, OFFLINE
+from bench.quality import ablation
 from bench.separation import laid_over, offline_scores, recording_of, recording_scores
 from engine.hearing.separator import Separator
 from engine.timeline import FEATURE_RATE
@@ -59,3 +62,12 @@ def test_offline_separators_part_a_voice_from_what_repeats() -> None:
         scores = offline_scores(take_voice, voice, backing)
         assert scores["SI-SDR gain, dB"] > 3, name
         assert scores["leak of accompaniment alone, dB"] < -3, name
+
+
+def test_the_quality_report_holds_what_the_ablation_found(tmp_path: Path) -> None:
+    found = {"Ours": {"0": {"CCA": 0.5}, "1": {"CCA": 0.7}}, "With-ATM": {"0": {"CCA": 0.25}}}
+    path = tmp_path / "ablation.json"
+    path.write_text(json.dumps(found), encoding="utf-8")
+    rows = ablation(path).splitlines()
+    assert rows[0] == "| | CCA |"
+    assert rows[2:] == ["| Ours | 0.600 ± 0.100 |", "| With-ATM | 0.250 ± 0.000 |"]
