@@ -144,6 +144,18 @@ def _equalise(rng: Rng, x: F32, decibels: float) -> F32:
     return _filter(x, np.array(_tone(rng, decibels)))
 
 
+def _closely(rng: Rng, x: F32) -> F32:
+    """A singer who nearly touches the microphone: the lowest tones swell, often the top is dull.
+
+    Made voices have little below 250 Hz, and a separator that learned from them alone takes a real
+    singer's fundamental for a bass.
+    """
+    sections = [_bell(rng.uniform(80, 220), rng.uniform(4, 16), rng.uniform(1, 3))]
+    if rng.random() < 0.6:
+        sections += [_edge(rng.uniform(1500, 6000), high=False)] * int(rng.choice([1, 2]))
+    return _filter(x, np.array(sections))
+
+
 def _loudspeaker(rng: Rng) -> list[list[float]]:
     """Sections of a telephone, a laptop or a cheap microphone."""
     sections = [_edge(rng.uniform(100, 450), high=True)]
@@ -260,6 +272,8 @@ def reshape_sound(rng: Rng, x: F32) -> F32:
     for effect, chance in ((_compress, 0.5), (_ride, 0.2), (_saturate, 0.25), (_clip, 0.05)):
         if rng.random() < chance:
             x = effect(rng, x)
+    if rng.random() < 0.4:
+        x = _closely(rng, x)
     if rng.random() < 0.45:
         x = _reverberate(rng, x, rng.uniform(0.05, 0.5))
     return _equalise(rng, x, 9) if rng.random() < 0.8 else x

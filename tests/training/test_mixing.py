@@ -116,3 +116,16 @@ def test_a_room_begins_with_the_sound_itself():
         assert np.abs(heard[:1000]).max() < 1e-6
         assert heard[1000] == pytest.approx(1, abs=0.2)
         assert np.abs(heard[1001:]).max() > 1e-3
+
+
+def test_a_close_singer_has_more_below_250_hz():
+    def low(x: np.ndarray) -> float:
+        power = np.abs(np.fft.rfft(x)) ** 2
+        return float(power[: 250 * len(x) // RATE].sum() / power.sum())
+
+    x = bursts(3)
+    for seed in range(10):
+        close = mixing._closely(np.random.default_rng(seed), x)
+        assert close.dtype == np.float32
+        assert low(close) > 1.2 * low(x)
+        assert 0 <= lag(close, x) <= 8
