@@ -41,7 +41,7 @@ LOUD = 0.2
 EVERY = 0.77  # s between tones
 PAUSE = SAMPLE_RATE // 5  # samples below LOUD, after which a tone is a new one
 SETTLE_S = 30.0  # that Chromium takes to bring sound and pictures together
-READ_EVERY = 20.0  # s between two beginnings of listening
+LISTEN_EVERY = 20.0  # s between two beginnings of listening
 FAR_MS = 600.0  # a tone that took longer is another one
 
 # Notes when each loud stretch of the streams begins, on the page's clock. WebAudio buffers a stream
@@ -254,7 +254,7 @@ def _sung(
         page.run(script)
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, READ_EVERY))
+            time.sleep(min(left, LISTEN_EVERY))
             page.run("window.listenAfresh()")  # also reads the browser's news, which would pile up
         got = page.run(read)
         page.open("about:blank")
