@@ -1,4 +1,7 @@
-"""The puppet: a vector character on a turning solid, drawn by skia. No assets, no memory."""
+"""The puppet: a vector character on a turning solid. No assets, no memory.
+
+Skia draws it, but for the hair: half of all that is painted, and shaded from row to row only.
+"""
 
 from __future__ import annotations
 
@@ -61,12 +64,12 @@ class Puppet:
         swing = soft_hold(sideways, SWING_LIMIT), soft_hold(forwards, SWING_LIMIT)
         expression = express(motion)
         hair, face, torso, headset = self.hair, self.face, self.body, self.headset
-        laid = {name: hair.lay(name, pose, body, swing) for name in hair.layers}
+        stage, laid = self.stage, hair.lay(pose, body, swing)
         outline, neck = face.outline(pose, expression), torso.neck(pose, body)
 
-        hair.layer(canvas, "back", laid["back"], pose)
+        hair.layer(stage, "back", laid["back"], pose)
         hair.cap(canvas, pose)
-        hair.layer(canvas, "sides", laid["sides"], pose)
+        hair.layer(stage, "sides", laid["sides"], pose)
         torso.torso(canvas, body)
         torso.paint_neck(canvas, neck)
         face.throat(canvas, pose, outline, neck)
@@ -78,10 +81,10 @@ class Puppet:
         face.nose(canvas, pose, expression)
         face.lips(canvas, pose, expression)
         face.both_eyes(canvas, pose, expression)
-        hair.layer(canvas, "front", laid["front"], pose)
+        hair.layer(stage, "front", laid["front"], pose)
         hair.scalp(canvas, pose)
         hair.ahoge(canvas, pose, swing)
-        hair.layer(canvas, "fringe", laid["fringe"], pose)
+        hair.layer(stage, "fringe", laid["fringe"], pose)
         hair.gloss(canvas, pose, body, swing)
         headset.headband(canvas, pose, hair.skull(pose))
         headset.cups(canvas, pose, outline)

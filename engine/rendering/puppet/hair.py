@@ -27,8 +27,10 @@ from engine.rendering.puppet.pen import (
     lenses,
     line,
     outset,
+    smoothing,
 )
 from engine.rendering.puppet.rig import SHELL, SKULL, Pose, shell, skia_matrix
+from engine.rendering.puppet.stage import Stage
 
 PLACES = np.array([0.04, 0.2, 0.38, 0.55, 0.7, 0.83, 0.93, 1.0])  # along a lock, whorl to tip
 WIDTH = np.array([1.0, 1.0, 1.0, 0.99, 0.9, 0.66, 0.36, 0.0])  # of its half width there
@@ -36,6 +38,13 @@ LIFT = np.array([1.5, 3.0, 4.0, 5.0, 5.0, 4.0, 2.5, 1.0])  # units off the shell
 LAYERS = ("back", "sides", "front", "fringe")
 DULL = {"back": 0.5, "sides": 0.13, "front": 0.0, "fringe": 0.0, "deep": 0.18}
 SEAM = 1.7  # units of ink around a lock
+HANGING = np.linspace(0.38, 1.0, 8)  # where the cap does not hide the locks behind it
+OVER_FACE = 3  # from which of PLACES on a lock may hang over the face
+STRAND = 1.1  # units that a strand is wide
+CORNERS = 43  # points along each side of what is filled
+SMOOTH, SMOOTH_SHADE, SMOOTH_STRAND = (smoothing(CORNERS, n) for n in (8, 7, 5))
+PARTING = np.radians(np.linspace(-84.0, 84.0, 9))
+SCALP = np.stack([shell(PARTING, np.full(9, angle)) for angle in (0.98, 0.1)])  # rim, crown
 SHINE = (0.44, 0.56)  # where the light rides on a lock of the fringe
 
 
@@ -181,13 +190,11 @@ def lock_points(lock: Lock, places: F64 = PLACES) -> F64:
 @dataclass(frozen=True)
 class Strands:
     """A layer of locks laid flat for one frame. edges: left, keel and right edge [L, 3, n, 2].
-    paths: the locks; seams: the same a little larger; shadows: their sides away from the light;
-    facing: [L], how much each looks at the viewer."""
+    outlines: [L, parts, 2 CORNERS, 2] of each lock's seam and body, of its side away from the light
+    and of a strand on it. facing: [L], how much each looks at the viewer."""
 
     edges: F64
-    paths: list[Any]
-    seams: list[Any]
-    shadows: list[Any]
+    outlines: F64
     facing: F64
 
 
@@ -197,16 +204,30 @@ class HairArt:
     def __init__(self, palette: Palette, style: str) -> None:
         self.style = STYLES[style]
         self.palette = palette
-        self.layers = {
-            name: np.stack([lock_points(lock) for lock in getattr(self.style, name)])
+        rows = [
+            lock_points(lock, HANGING if name == "back" else PLACES)
             for name in LAYERS
-        }
+            for lock in getattr(self.style, name)
+        ]
+        self.locks = np.stack(rows)  # [L, 3, n, 3], all layers
+        ends = np.cumsum([0] + [len(getattr(self.style, name)) for name in LAYERS])
+        self.layers = {name: slice(*ends[k : k + 2]) for k, name in enumerate(LAYERS)}
+        normals = self.locks[:, 1, 4] - SKULL
+        self.normals = normals / np.linalg.norm(normals, axis=-1, keepdims=True)
         self.ink = line(colour(palette.hair_line), 4.0)
         self.shine = np.stack(
             [lock_points(lock, np.linspace(*SHINE, 3)) for lock in self.style.fringe]
         )
-        self.strand = line(colour(palette.hair_line, 0.22), 1.1)
-        self.shadow = fill(colour(blend(palette.hair_deep, palette.hair_tip, 0.45), 0.32))
+        shadow = colour(blend(palette.hair_deep, palette.hair_tip, 0.45), 0.32)
+        self.shadow = Ramp([shadow, shadow], [0.0, 1.0])
+        strand = colour(palette.hair_line, 0.22)
+        self.strand = Ramp([strand, strand], [0.0, 1.0])
+        self.inks = {
+            name: np.array(
+                [[0, 2 if k.deep else 1, 3, 4] for k in getattr(self.style, name)], np.int32
+            )
+            for name in LAYERS
+        }
         self.ramps = {dull: self._ramp(dull) for dull in DULL.values()}
         seam = blend(palette.hair_line, palette.hair_deep, 0.15)
         self.seam = Ramp([colour(seam, 0.0), colour(seam)], [0.0, 1.0])
@@ -218,16 +239,14 @@ class HairArt:
         inks = [p.hair_light, p.hair, p.hair, p.hair_deep, p.hair_tip]
         return Ramp([colour(blend(ink, dusk, dull)) for ink in inks], [0.0, 0.28, 0.5, 0.78, 1.0])
 
-    def lay(self, name: str, pose: Pose, body: Pose, swing: tuple[float, float]) -> Strands:
-        """Pose one layer. swing: `Motion.hair` in radians."""
-        rest = self.layers[name]
-        edges = self._posed(rest, pose, body, swing)
-        paths = lenses(edges[:, 0], edges[:, 2])
-        seams = lenses(*outset(edges[:, 0], edges[:, 2], SEAM))
-        shadows = lenses(edges[:, 1, 1:], edges[:, 2, 1:]) if name != "back" else []
-        normal = rest[:, 1, 4] - SKULL
-        facing = pose.facing(normal / np.linalg.norm(normal, axis=-1, keepdims=True))
-        return Strands(edges, paths, seams, shadows, facing)
+    def lay(self, pose: Pose, body: Pose, swing: tuple[float, float]) -> dict[str, Strands]:
+        """Pose all layers. swing: `Motion.hair` in radians."""
+        edges = self._posed(self.locks, pose, body, swing)
+        outlines, facing = _outlines(edges), pose.facing(self.normals)
+        return {
+            name: Strands(edges[part], outlines[part], facing[part])
+            for name, part in self.layers.items()
+        }
 
     def _posed(self, points: F64, pose: Pose, body: Pose, swing: tuple[float, float]) -> F64:
         """Swing, turn and flatten points [..., 3] to [..., 2]; long hair half follows the body."""
@@ -242,8 +261,10 @@ class HairArt:
 
     def _paint(self, pose: Pose, hang: float, dull: str) -> Any:
         """Paint down the head: light at the whorl, the tips' colour at height `hang`."""
-        top, bottom = pose.at(0.0, -160.0, 0.0)[1], pose.at(0.0, hang, 20.0)[1]
-        return self.ramps[DULL[dull]].paint(top, bottom)
+        return self.ramps[DULL[dull]].paint(*self._ends(pose, hang))
+
+    def _ends(self, pose: Pose, hang: float) -> tuple[float, float]:
+        return pose.at(0.0, -160.0, 0.0)[1], pose.at(0.0, hang, 20.0)[1]
 
     def skull(self, pose: Pose) -> Any:
         """Outline of the head with its hair: an ellipse."""
@@ -259,24 +280,25 @@ class HairArt:
 
     def scalp(self, canvas: Any, pose: Pose) -> None:
         """What shows between the locks of the fringe above the hairline."""
-        longitude = np.radians(np.linspace(-84.0, 84.0, 9))
-        rim = shell(longitude, np.full(9, 0.98), 0.0)
-        crown = shell(longitude, np.full(9, 0.1), 0.0)
-        canvas.drawPath(lens(pose.flat(rim), pose.flat(crown)), self._paint(pose, 90.0, "deep"))
+        rim, crown = pose.flat(SCALP)
+        canvas.drawPath(lens(rim, crown), self._paint(pose, 90.0, "deep"))
 
-    def layer(self, canvas: Any, name: str, strands: Strands, pose: Pose) -> None:
+    def layer(self, stage: Stage, name: str, strands: Strands, pose: Pose) -> None:
         """Ink and fill one layer, lock by lock."""
         hang = 95.0 if name == "fringe" else self.style.hang
-        light = self._paint(pose, hang, name)
-        dark = self._paint(pose, hang, "back" if name == "back" else "deep")
+        ends = self._ends(pose, hang)
         top = pose.at(0.0, -112.0, 60.0)[1]
-        seam = self.seam.paint(top, top + 62.0)
-        for k, lock in enumerate(getattr(self.style, name)):
-            canvas.drawPath(strands.seams[k], seam)
-            canvas.drawPath(strands.paths[k], dark if lock.deep else light)
-            if strands.shadows:
-                canvas.drawPath(strands.shadows[k], self.shadow)
-                canvas.drawPath(curve(strands.edges[k, 1, 2:-1]), self.strand)
+        heights = stage.heights
+        ramps = [
+            self.seam.at(heights, top, top + 62.0),
+            self.ramps[DULL[name]].at(heights, *ends),
+            self.ramps[DULL["back" if name == "back" else "deep"]].at(heights, *ends),
+            self.shadow.at(heights, *ends),
+            self.strand.at(heights, *ends),
+        ]
+        parts = 2 if name == "back" else 4  # nobody sees strands back there
+        outlines = strands.outlines[:, :parts].reshape(-1, 2 * CORNERS, 2)
+        stage.fill(outlines, ramps, self.inks[name][:, :parts].ravel())
 
     def gloss(self, canvas: Any, pose: Pose, body: Pose, swing: tuple[float, float]) -> None:
         """The ring of light, lock by lock, where a lock faces the viewer."""
@@ -315,11 +337,25 @@ class HairArt:
         canvas.drawPath(path, self._paint(pose, 60.0, "fringe"))
 
 
+def _outlines(edges: F64) -> F64:
+    """Edges [L, 3, n, 2] of locks → what is filled of them, one over the other, [L, 4, m, 2]."""
+    left, keel, right = edges[:, 0], edges[:, 1], edges[:, 2]
+    rims = SMOOTH @ np.stack([*outset(left, right, SEAM), left, right], 1)
+    shade = SMOOTH_SHADE @ edges[:, 1:, 1:]
+    strand = SMOOTH_STRAND @ keel[:, 2:-1]
+    along = np.gradient(strand, axis=1)
+    along *= 0.5 * STRAND / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-9)
+    across = np.stack([-along[..., 1], along[..., 0]], -1)
+    sides = [rims[:, 0], rims[:, 2], shade[:, 0], strand - across]
+    others = [rims[:, 1], rims[:, 3], shade[:, 1], strand + across]
+    return np.concatenate([np.stack(sides, 1), np.stack(others, 1)[:, :, ::-1]], axis=2)
+
+
 def cast(layers: Sequence[Strands]) -> Any:
     """One path of all locks that look at the viewer, for the shadow they cast together."""
+    edges = np.concatenate([strands.edges[strands.facing > 0.1] for strands in layers])
+    low = edges[:, :, OVER_FACE:]
     path = skia.Path()
-    for strands in layers:
-        for lock, facing in zip(strands.paths, strands.facing, strict=True):
-            if facing > 0.1:
-                path.addPath(lock)
+    for lock in lenses(low[:, 0], low[:, 2]):
+        path.addPath(lock)
     return path

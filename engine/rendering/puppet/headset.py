@@ -35,13 +35,31 @@ KNOTS = (
     (44.0, 101.0, 92.0),
 )
 ARM = smoothing(17) @ np.array(KNOTS)  # the microphone's arm
-
-
-DRUM = ((-12.0, 24.0), (-6.0, 27.0), (4.0, 26.0), (9.0, 19.0))  # a cup: along its axis, radius
-
-
+DRUM = ((-12.0, 24.0), (-6.0, 27.0), (4.0, 26.0), (9.0, 19.0), (9.0, 11.0))  # along a cup, radius
 HORIZON = -0.2  # facing at which the band, standing off the hair, sinks behind it
 SLIDE = 95.0  # units that a cup turned fully away slides back
+
+
+def _arch() -> F64:
+    """The headband's middle [25, 3], from ear to ear."""
+    angle = np.linspace(-1.8, 1.8, 25)
+    side = np.where(angle < 0, -1.0, 1.0) * np.pi / 2
+    lift = 4.0 + 8.0 * (angle / 1.8) ** 2
+    forwards = np.stack([0 * angle, 0 * angle, 8.0 - 18.0 * (angle / 1.8) ** 2], -1)
+    return shell(side, np.abs(angle), lift) + forwards
+
+
+def _ring(along: float, radius: float) -> F64:
+    """Circle [24, 3] about the ear, `along` units outside of it."""
+    angle = np.linspace(0.0, 2 * np.pi, 25)[:-1]
+    y, z = EAR[1] + radius * np.sin(angle), EAR[2] + radius * np.cos(angle)
+    return np.stack([np.full(24, EAR[0] + along), y, z], axis=-1)
+
+
+ARCH = _arch()
+ARCH_NORMALS = (ARCH - SKULL) / SHELL
+ARCH_NORMALS /= np.linalg.norm(ARCH_NORMALS, axis=-1, keepdims=True)
+CUP = np.stack([_ring(*slice_) for slice_ in DRUM])  # the last one is its light
 
 
 class HeadsetArt:
@@ -60,18 +78,19 @@ class HeadsetArt:
         self.arm_ink, self.arm = line(colour(dark), 6.0), line(colour(palette.headset), 3.4)
         self.glow = line(colour(palette.glow), 3.0)
         self.heart = fill(colour(palette.glow))
+        self.capsule = fill(colour(palette.outfit_line))
+        light = blend(palette.outfit, "#ffffff", 0.4)
+        inks = [colour(light), colour(palette.outfit_dark)]
+        self.ball = shade(radial((-2.5, -2.5), 9.0, inks, [0.0, 1.0]))
 
     def headband(self, canvas: Any, pose: Pose, skull: Any) -> None:
         """The band over the hair; what has gone over the horizon of the skull is cut by it."""
-        arch = self._arch()
-        normal = (arch - SKULL) / SHELL
-        facing = pose.facing(normal / np.linalg.norm(normal, axis=-1, keepdims=True))
-        spots, seen = pose.flat(arch), np.flatnonzero(facing > HORIZON)
+        spots, seen = pose.flat(ARCH), np.flatnonzero(pose.facing(ARCH_NORMALS) > HORIZON)
         runs = np.split(seen, np.flatnonzero(np.diff(seen) > 1) + 1)
         whole = curve(spots)
         near = [spots[run] for run in runs if len(run) > 1]
         for paint in (self.ink, self.band, self.sheen):
-            if len(seen) < len(arch):
+            if len(seen) < len(ARCH):
                 _draw_outside(canvas, skull, whole, paint)
             for run in near:
                 canvas.drawPath(curve(run), paint)
@@ -88,14 +107,6 @@ class HeadsetArt:
         (x0, y0), (x1, y1) = end.tolist(), (end + 1.8 * step).tolist()
         canvas.drawLine(x0, y0, x1, y1, self.ink)
 
-    def _arch(self) -> F64:
-        angle = np.linspace(-1.8, 1.8, 25)
-        side = np.where(angle < 0, -1.0, 1.0) * np.pi / 2
-        lift = 4.0 + 8.0 * (angle / 1.8) ** 2
-        return shell(side, np.abs(angle), lift) + np.stack(
-            [0 * angle, 0 * angle, 8.0 - 18.0 * (angle / 1.8) ** 2], -1
-        )
-
     def cups(self, canvas: Any, pose: Pose, face: Any) -> None:
         """Both cups; each is a short drum whose axis is the head's x. face: hides the far one."""
         for side in (-1.0, 1.0):
@@ -106,7 +117,8 @@ class HeadsetArt:
             canvas.restore()
 
     def _cup(self, canvas: Any, pose: Pose, side: float) -> None:
-        rings = [self._ring(pose, side, dx, radius) for dx, radius in DRUM]
+        away = (0.0, 0.0, SLIDE * _away(pose, side))
+        *rings, disc = pose.flat(CUP * (side, 1.0, 1.0) - away)
         hull = _hull(rings)
         canvas.drawPath(hull, self.rim)
         canvas.drawPath(hull, self.body)
@@ -117,16 +129,7 @@ class HeadsetArt:
         canvas.drawPath(_hull(rings[:2]), self.pad)
         canvas.drawPath(_hull(rings[1:]), self.body)
         canvas.drawPath(_loop(rings[3]), self.face)
-        disc = _loop(self._ring(pose, side, DRUM[3][0], 11.0))
-        canvas.drawPath(disc, self.glow)
-
-    def _ring(self, pose: Pose, side: float, dx: float, radius: float) -> F64:
-        """Circle [24, 2] around the head's x axis, as seen."""
-        angle = np.linspace(0.0, 2 * np.pi, 25)[:-1]
-        x = np.full(24, EAR[0] + dx)
-        y = EAR[1] + radius * np.sin(angle)
-        z = EAR[2] - SLIDE * _away(pose, side) + radius * np.cos(angle)
-        return pose.flat(np.stack([side * x, y, z], axis=-1))
+        canvas.drawPath(_loop(disc), self.glow)
 
     def microphone(self, canvas: Any, pose: Pose, jaw: float, face: Any) -> None:
         """The arm along the jaw and the capsule. jaw: units down. face: hides what looks away."""
@@ -141,15 +144,13 @@ class HeadsetArt:
             if first > 0:
                 _draw_outside(canvas, face, whole, paint)
             canvas.drawPath(near, paint)
-        x, y = pose.at(*dense[-1].tolist())
-        ink = self.palette.outfit_line
-        canvas.drawCircle(x, y, 8.2, fill(colour(ink)))
-        light = blend(self.palette.outfit, "#ffffff", 0.4)
-        ball = radial(
-            (x - 2.5, y - 2.5), 9.0, [colour(light), colour(self.palette.outfit_dark)], [0.0, 1.0]
-        )
-        canvas.drawCircle(x, y, 6.6, shade(ball))
-        canvas.drawCircle(x + 3.0, y + 3.4, 1.6, self.heart)
+        x, y = spots[-1].tolist()
+        canvas.save()
+        canvas.translate(x, y)
+        canvas.drawCircle(0.0, 0.0, 8.2, self.capsule)
+        canvas.drawCircle(0.0, 0.0, 6.6, self.ball)
+        canvas.drawCircle(3.0, 3.4, 1.6, self.heart)
+        canvas.restore()
 
 
 def butt(paint: Any) -> Any:

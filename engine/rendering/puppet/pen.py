@@ -14,6 +14,14 @@ Point = tuple[float, float]
 NEAREST = skia.SamplingOptions(skia.FilterMode.kNearest)
 
 
+def surface_on(pixels: NDArray[np.uint32]) -> Any:
+    """Surface that draws into pixels [H, W], which must outlive it: skia's own 32-bit words of four
+    premultiplied bytes, alpha in the highest."""
+    height, width = pixels.shape
+    info = skia.ImageInfo.MakeN32Premul(width, height)
+    return skia.Surface.MakeRasterDirect(info, pixels, 4 * width)
+
+
 def colour(text: str, alpha: float = 1.0) -> int:
     """`#rrggbb` and an opacity in [0, 1] as a skia colour."""
     red, green, blue = (int(text[k : k + 2], 16) for k in (1, 3, 5))
@@ -71,10 +79,16 @@ class Ramp:
     STEPS = 512
 
     def __init__(self, inks: Sequence[int], stops: Sequence[float]) -> None:
-        surface = skia.Surface.MakeRaster(skia.ImageInfo.MakeN32Premul(1, self.STEPS))
+        self.pixels = np.zeros(self.STEPS, np.uint32)
+        surface = surface_on(self.pixels[:, None])
         paint = shade(linear((0.0, 0.0), (0.0, float(self.STEPS)), inks, stops))
         surface.getCanvas().drawPaint(paint)
         self.strip = surface.makeImageSnapshot()
+
+    def at(self, heights: F64, top: float, bottom: float) -> NDArray[np.uint32]:
+        """Pixels at some heights of the run from `top` to `bottom`."""
+        step = (heights - top) * (self.STEPS / (bottom - top))
+        return self.pixels[np.clip(step, 0, self.STEPS - 1).astype(np.intp)]
 
     def between(self, top: float, bottom: float) -> Any:
         """Shader that runs from height `top` to height `bottom`."""
@@ -145,8 +159,7 @@ def lenses(left: F64, right: F64) -> list[Any]:
 
 
 def outset(left: F64, right: F64, by: float) -> tuple[F64, F64]:
-    """Edges [L, n, 2] of lenses that are larger by so much on each side and at the tip: filled,
-    they ink an outline in half the time that a stroke takes."""
+    """Edges [L, n, 2] of lenses that are larger by so much on each side and at the tip."""
     edges = np.stack([left, right], axis=1)
     along = _tangents(edges)
     along /= np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-9)
@@ -159,12 +172,12 @@ def outset(left: F64, right: F64, by: float) -> tuple[F64, F64]:
     return larger[:, 0], larger[:, 1]
 
 
-def smoothing(count: int) -> F64:
-    """Matrix [count, 5] that takes five equally spaced values to `count` on the Catmull-Rom curve
+def smoothing(count: int, knots: int = 5) -> F64:
+    """Matrix [count, knots] that takes equally spaced values to `count` on the Catmull-Rom curve
     through them, straight beyond the ends."""
-    rows = np.zeros((count, 5))
-    for row, place in zip(rows, np.linspace(0.0, 4.0, count), strict=True):
-        k = min(int(place), 3)
+    rows, last = np.zeros((count, knots)), knots - 1
+    for row, place in zip(rows, np.linspace(0.0, last, count), strict=True):
+        k = min(int(place), last - 1)
         t = place - k
         basis = (
             -0.5 * t + t * t - 0.5 * t**3,
@@ -175,8 +188,8 @@ def smoothing(count: int) -> F64:
         for j, weight in zip(range(k - 1, k + 3), basis, strict=True):
             if j < 0:
                 row[:2] += 2.0 * weight, -weight
-            elif j > 4:
-                row[3:] += -weight, 2.0 * weight
+            elif j > last:
+                row[-2:] += -weight, 2.0 * weight
             else:
                 row[j] += weight
     return rows
