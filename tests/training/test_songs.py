@@ -28,7 +28,7 @@ if MISSING:
 import soundfile  # noqa: E402
 from scipy import signal as dsp  # noqa: E402
 
-from engine.training.songs import voices  # noqa: E402
+from engine.training.songs import demo, voices  # noqa: E402
 from engine.training.songs.backing import Part, drum_bar, render  # noqa: E402
 from engine.training.songs.corpus import RATE  # noqa: E402
 from engine.training.songs.excerpt import excerpt  # noqa: E402
@@ -140,6 +140,12 @@ def test_recordings_for_tests_are_of_held_out_voices(name):
     assert path.with_suffix(".flac").stat().st_size < 500_000
     timbre = truth.voice.split(":")[1].split("+")[-1]
     assert timbre in (*voices.FLITE_HELD_OUT, *voices.LOW_HELD_OUT, *voices.HIGH_HELD_OUT)
+
+
+def test_the_demos_lyrics_file_is_made_of_its_truth():
+    folder = ROOT / "streaming" / "demo"
+    words = demo.timed_words(load_truth(folder / "demo.json"))
+    assert words == (folder / "demo.lrc").read_text(encoding="utf-8")
 
 
 def test_the_demo_song_is_small_and_has_a_break():

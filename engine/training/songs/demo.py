@@ -6,6 +6,7 @@ Words, tune and arrangement were written for this project; flite's voice slt sin
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import soundfile
 import soxr
 from scipy.signal import butter, sosfilt
 
-from engine.motion.visemes import BREATH, Phone
+from engine.motion.visemes import BREATH, Phone, is_vowel
 from engine.training.songs.backing import Part, Section, bass, comp, drum_bar, render
 from engine.training.songs.harmony import MAJOR, Harmony
 from engine.training.songs.production import level, room
@@ -22,7 +23,7 @@ from engine.training.songs.singing import FRAME, Singer, Syllables, breathe, sin
 from engine.training.songs.song import Song, finish, tell
 from engine.training.songs.vocals import Vocals
 from engine.training.songs.voices import F64, Speaker, Voice
-from engine.training.truth import Note, Phrase, save_truth
+from engine.training.truth import Note, Phrase, Truth, save_truth
 
 Rng = np.random.Generator
 
@@ -56,7 +57,8 @@ SECTIONS = (INTRO, VERSE, CHORUS, BREAK, LAST, END)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the song, from `beat`; tune: `degree:beats` a syllable, a melisma joined by +."""
+    """A line of the song, from `beat`; text: with | between the syllables of a word; tune:
+    `degree:beats` a syllable, a melisma joined by +."""
 
     text: str
     beat: float
@@ -72,31 +74,31 @@ LINES = (
         -4,
     ),
     Line(
-        "I can hear a song in the evening air",
+        "I can hear a song in the eve|ning air",
         12.5,
         "2:.5 2:.5 5:1 5:.5 4:1 3:.5 3:.5 5:1 4:.5 5:1",
         -3,
     ),
     Line(
-        "Sing it out, sing it loud, let the morning in",
+        "Sing it out, sing it loud, let the morn|ing in",
         20,
         "5:.75 5:.25 7:1 5:.75 7:.25 8:1 8:.5 8:.5 8:1 7:.5 6:1",
         0,
     ),
     Line(
-        "Every end is a place where we begin",
+        "Ev|er|y end is a place where we be|gin",
         28,
         "4:.5 5:.25 6:.25 7:1 7:.5 6:.5 4:1 5:.5 6:.5 6:.5 7:2",
         0,
     ),
     Line(
-        "Sing it out, sing it loud, let it carry me",
+        "Sing it out, sing it loud, let it car|ry me",
         44,
         "5:.75 5:.25 7:1 7:.75 7:.25 8:1 8:.5 8:.5 9:1 8:.5 8:1",
         1,
     ),
     Line(
-        "Over the rooftops and into the sky",
+        "O|ver the roof|tops and in|to the sky",
         52,
         "5:1 6:.5 7:.5 8:1 7:1 7:.5 8:.5 8:.5 9:.5 10:2+9:3.5",
         2,
@@ -135,7 +137,7 @@ def _sing(rng: Rng, samples: int) -> Vocals:
     speaker = Speaker(VOICE)
     for line in LINES:
         score = _score(line)
-        speech = speaker.say(line.text, 0.95, 50, lively=False)
+        speech = speaker.say(line.text.replace("|", ""), 0.95, 50, lively=False)
         sung = sing(rng, speech, score, SINGER)
         wave = _brighten(soxr.resample(sung.wave, sung.rate, RATE))
         gain = 0.1 * 10 ** (line.decibels / 20) / np.sqrt((wave**2).mean())
@@ -209,9 +211,34 @@ def make_demo() -> Song:
     return finish(voice * fade, backing * fade, RATE, 0.89, truth, vocals.pitch)
 
 
+def timed_words(truth: Truth) -> str:
+    """The words as a lyrics file (enhanced LRC): every syllable at its first phone."""
+    rows = ["[ti:The demo song]", f"[la:{VOICE.language}]"]
+    for line, phrase in zip(LINES, truth.phrases, strict=True):
+        phones = [p for p in truth.phones if phrase.start <= p.start < phrase.end]
+        phones = [phone for phone in phones if phone.label != BREATH]
+        vowels = [k for k, phone in enumerate(phones) if is_vowel(phone.label)]
+        syllables = line.text.replace("|", " |").split()
+        words = ""
+        for syllable, vowel in zip(syllables, vowels, strict=True):
+            at = _stamp(phones[vowel - _onset(syllable.lstrip("|").lower())].start)
+            words += f"<{at}>{syllable[1:]}" if syllable[0] == "|" else f" <{at}>{syllable}"
+        rows.append(f"[{_stamp(phones[0].start)}]{words} <{_stamp(phrase.end)}>")
+    return "\n".join(rows) + "\n"
+
+
+def _onset(syllable: str) -> int:
+    """How many consonants are heard before its vowel, for the spellings above."""
+    return len(re.findall("th|wh|(?<=q)u|[^aeiouy]", re.split("(?<!q)[aeiouy]", syllable)[0]))
+
+
+def _stamp(seconds: float) -> str:
+    return f"{int(seconds // 60):02d}:{seconds % 60:05.2f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="engine.training.songs.demo", description=__doc__)
-    parser.add_argument("folder", type=Path, help="where demo.ogg and demo.json go")
+    parser.add_argument("folder", type=Path, help="where demo.ogg, demo.json and demo.lrc go")
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     song = make_demo()
@@ -222,6 +249,7 @@ def main() -> None:
         for start in range(0, len(mixture), RATE):  # libsndfile overflows its stack on long writes
             file.write(mixture[start : start + RATE])
     save_truth(song.truth, folder / "demo.json")
+    (folder / "demo.lrc").write_text(timed_words(song.truth), encoding="utf-8")
 
 
 if __name__ == "__main__":
