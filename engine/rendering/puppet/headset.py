@@ -36,6 +36,7 @@ KNOTS = (
 )
 ARM = smoothing(17) @ np.array(KNOTS)  # the microphone's arm
 DRUM = ((-12.0, 24.0), (-6.0, 27.0), (4.0, 26.0), (9.0, 19.0), (9.0, 11.0))  # along a cup, radius
+ROUND = 16  # points on a circle
 HORIZON = -0.2  # facing at which the band, standing off the hair, sinks behind it
 SLIDE = 95.0  # units that a cup turned fully away slides back
 
@@ -50,10 +51,10 @@ def _arch() -> F64:
 
 
 def _ring(along: float, radius: float) -> F64:
-    """Circle [24, 3] about the ear, `along` units outside of it."""
-    angle = np.linspace(0.0, 2 * np.pi, 25)[:-1]
+    """Circle [ROUND, 3] about the ear, `along` units outside of it."""
+    angle = np.linspace(0.0, 2 * np.pi, ROUND, endpoint=False)
     y, z = EAR[1] + radius * np.sin(angle), EAR[2] + radius * np.cos(angle)
-    return np.stack([np.full(24, EAR[0] + along), y, z], axis=-1)
+    return np.stack([np.full(ROUND, EAR[0] + along), y, z], axis=-1)
 
 
 ARCH = _arch()
@@ -177,6 +178,6 @@ def _loop(spots: F64) -> Any:
 
 
 def _hull(rings: list[F64]) -> Any:
-    """Convex outline round rings [24, 2]."""
+    """Convex outline round rings [ROUND, 2]."""
     points = np.concatenate(rings).astype(np.float32)
     return _loop(cv2.convexHull(points)[:, 0].astype(np.float64)) if len(points) else skia.Path()

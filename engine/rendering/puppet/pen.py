@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ def surface_on(pixels: NDArray[np.uint32]) -> Any:
     return skia.Surface.MakeRasterDirect(info, pixels, 4 * width)
 
 
+@lru_cache(maxsize=1024)
 def colour(text: str, alpha: float = 1.0) -> int:
     """`#rrggbb` and an opacity in [0, 1] as a skia colour."""
     red, green, blue = (int(text[k : k + 2], 16) for k in (1, 3, 5))

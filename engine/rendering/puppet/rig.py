@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import skia
@@ -111,9 +112,13 @@ class Pose:
     pivot: F64
     shift: F64
 
+    @cached_property
+    def _moved(self) -> F64:
+        return self.pivot + self.shift - self.matrix @ self.pivot
+
     def view(self, points: F64) -> F64:
         """Points [..., 3] as the camera meets them, before perspective."""
-        return (points - self.pivot) @ self.matrix.T + (self.pivot + self.shift)
+        return points @ self.matrix.T + self._moved
 
     def flat(self, points: F64) -> F64:
         """Points [..., 3] on the picture plane [..., 2], design units."""
