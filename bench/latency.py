@@ -45,12 +45,12 @@ LEAST_SYLLABLES = 3.0  # s of train, however short the plan
 
 
 class Witness:
-    """A sink that notes when each motion, its picture and its sound came out."""
+    """A sink that notes when each motion, its picture and its sound (if it wants any) came out."""
 
     wants_picture = True
-    wants_sound = True
 
-    def __init__(self) -> None:
+    def __init__(self, wants_sound: bool = True) -> None:
+        self.wants_sound = wants_sound
         self.times: list[float] = []
         self.frames: list[int] = []
         self.fresh: list[bool] = []  # whether the frame came with its own picture
@@ -141,10 +141,11 @@ def watched(
     opens: Callable[[], Entering],
     sounded: Callable[[Entering], np.ndarray],
     live: LiveConfig | None = None,
+    with_sound: bool = True,
 ) -> Seen:
     """A live show of syllables. opens: the source, when everything else is there. sounded: at which
-    instants they began, told when all is over."""
-    witness, avatar = Witness(), Avatar(config, drawing)
+    instants they began, told when all is over. with_sound: whether sound goes out, too."""
+    witness, avatar = Witness(with_sound), Avatar(config, drawing)
     warmth = warm_up(avatar, channels=1, pictures=True)
     with camera(config) as lens:
         source = opens()
@@ -187,7 +188,11 @@ def lead(config: AvatarConfig, song: Train) -> float:
 
 
 def on_the_clock(
-    config: AvatarConfig, drawing: DrawingProcess, song: Train, live: LiveConfig | None = None
+    config: AvatarConfig,
+    drawing: DrawingProcess,
+    song: Train,
+    live: LiveConfig | None = None,
+    with_sound: bool = True,
 ) -> Seen:
     """The train at the pace of the clock, as from a microphone without any delay of its own."""
     return watched(
@@ -196,6 +201,7 @@ def on_the_clock(
         lambda: Entering(Paced(Clip(song.sound))),
         lambda source: source.began + song.onsets,
         live,
+        with_sound,
     )
 
 
@@ -203,6 +209,7 @@ def on_the_clock(
 
 
 LIVE = "A live show on the file clock, ms by lookahead"
+SILENT = "0, no sound out"  # as to a camera: no frame waits until its own sound is whole
 WAITS, HELD, OWN, COMPUTED = (
     "waits for future sound", "held for its tick", "mouth against its sound, in a file",
     "sum of these: computed to motion",
@@ -223,7 +230,7 @@ SKEW_COLUMNS = (
 
 def by_lookahead(plan: Plan, song: Train, part: Part) -> None:
     """The file clock, for every lookahead: computed, measured, and what is left unexplained."""
-    found = {}
+    found: dict[int | str, dict[str, Cell]] = {}
     with DrawingProcess(still(plan)) as drawing:
         drawing.ready()
         for lookahead in plan.some(range(MAX_LOOKAHEAD + 1), (0, USUAL)):
@@ -236,16 +243,21 @@ def by_lookahead(plan: Plan, song: Train, part: Part) -> None:
             if lookahead == USUAL:
                 part.curves["late"] = [round(float(ms), 2) for ms in seen.late]
                 part.curves["waterfall"] = _waterfall(seen.stats, lookahead)
+        plan.tell("lookahead 0, no sound out")
+        config = replace(still(plan), lookahead=0)
+        seen = on_the_clock(config, drawing, song, with_sound=False)
+        silent = _figures(0, lead(config, song), seen)
+    lines = {line: [figures[name] for figures in found.values()] for line, name in LINES.items()}
+    part.curves["lookaheads"] = {"lookahead": list(found), **lines}
+    found[SILENT] = silent
     names = dict.fromkeys(name for figures in found.values() for name in figures)
     rows = tuple((name, *(figures[name] for figures in found.values())) for name in names)
     part.tables[LIVE] = Table(("lookahead, frames", *map(str, found)), rows)
-    lines = {line: [figures[name] for figures in found.values()] for line, name in LINES.items()}
-    part.curves["lookaheads"] = {"lookahead": list(found), **lines}
 
 
 def _figures(lookahead: int, own: float, seen: Seen) -> dict[str, Cell]:
     """ms and counts by their names. own: what `lead` says."""
-    delay, heard = seen.stats.delay, seen.heard
+    delay, heard = seen.stats.delay, None if np.isnan(seen.heard) else seen.heard
     waits, computed = lookahead / FRAME_RATE, delay + own
     motion = None if seen.motion is None else seen.motion.lag
     pixels = None if seen.pixels is None else seen.pixels.lag
@@ -259,7 +271,7 @@ def _figures(lookahead: int, own: float, seen: Seen) -> dict[str, Cell]:
         UNEXPLAINED: None if motion is None else _ms(motion - computed),
         PIXELS: _ms(pixels),
         SOUND: _ms(heard),
-        APART: None if pixels is None else _ms(pixels - heard),
+        APART: None if pixels is None or heard is None else _ms(pixels - heard),
         **{name: None if ms is None else float(ms) for name, ms in zip(LATE, late, strict=True)},
         FRAMES: seen.frames,
         SKIPPED: seen.stats.skipped,

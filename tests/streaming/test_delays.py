@@ -58,8 +58,7 @@ def test_figures_of_a_show_made_up() -> None:
 
 @pytest.mark.slow
 def test_a_minute_from_the_microphone_to_the_screen(tmp_path: Path) -> None:
-    """On a quiet machine. How many pictures a second come out beside a browser that shares the
-    cores is the machine's affair; how late they are, and how far from their sound, is not."""
+    """On a quiet machine: the browser shares its cores."""
     chromium()
     config = ShowConfig(live=LiveConfig(), web=WebConfig(sessions=1, drain_s=0.0))
     found = figures(watched(60, config, tmp_path))
@@ -68,5 +67,5 @@ def test_a_minute_from_the_microphone_to_the_screen(tmp_path: Path) -> None:
     assert found["glass to glass p50, ms"] <= 200
     assert found["glass to glass p95, ms"] <= 250
     assert abs(found["skew median, ms"]) <= 40
-    frame = 1000 / 30  # by which Chromium's buffer may show pictures sooner or later
-    assert abs(found["skew growth, ms"]) <= frame + 5
+    assert abs(found["skew growth, ms"]) <= 20
+    assert found["pictures a second"] >= 29.5
