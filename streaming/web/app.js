@@ -1,5 +1,6 @@
 // The page: buttons, choices, meters, the panel that says where the time goes.
-import { Api, Karaoke, NeedsToken, Show, openMicrophone, sentence } from "/show.js";
+import { loginDialog, tokenOfAddress } from "/login.js";
+import { Api, Karaoke, NeedsToken, Show, openMicrophone } from "/show.js";
 
 const $ = (id) => document.getElementById(id);
 const DRAWN = { puppet: "Puppet", head: "3-D head", neural: "Portrayed", portrait: "Photo" };
@@ -12,13 +13,17 @@ const CAPTURE_MS = 20; // a packet of 10 ms, and the wait for it to be complete 
 const ENCODE_MS = 5; // of a picture, as measured at 512 × 512
 
 const api = new Api();
+const login = loginDialog("This server needs its token", async (token) => {
+  await api.login(token);
+  if (!config) open();
+});
 let config, show = null, karaoke = null, sound = null, recorder = null, purpose = null, began = 0, last = {};
 
 // ---- saying things ------------------------------------------------------------------------------
 
 function say(text) { if ($("state").textContent !== text) $("state").textContent = text; }
 function complain(error) {
-  if (error instanceof NeedsToken) return login();
+  if (error instanceof NeedsToken) return login.open || login.showModal();
   $("alertText").textContent = error.message ?? String(error);
   $("alert").hidden = false;
 }
@@ -285,7 +290,7 @@ $("record").onclick = () => record();
 $("hear").onclick = () => { hear($("video").muted); $("headphones").hidden = true; };
 $("wearing").onclick = () => { hear(true); $("headphones").hidden = true; $("hear").focus(); };
 $("silent").onclick = () => { $("headphones").hidden = true; $("hear").focus(); };
-document.addEventListener("keydown", (event) => { if (event.key === "Escape" && show && !$("login").open) show.stop(); });
+document.addEventListener("keydown", (event) => { if (event.key === "Escape" && show && !login.open) show.stop(); });
 window.addEventListener("pagehide", () => show?.abandon());
 for (const wakes of ["resume", "visibilitychange"]) { // browsers pause the videos of a tab that sleeps
   document.addEventListener(wakes, () => { if (show && $("video").paused) $("video").play().catch(() => {}); });
@@ -325,21 +330,6 @@ slider("micDelay", (ms) => { if (karaoke) karaoke.micDelay = ms; });
 
 // ---- beginning ----------------------------------------------------------------------------------
 
-function login() {
-  if (!$("login").open) $("login").showModal();
-  $("login").querySelector("form").onsubmit = async (event) => {
-    event.preventDefault();
-    try {
-      await api.login($("token").value);
-      $("login").close();
-      if (!config) open();
-    } catch (error) {
-      $("wrong").textContent = sentence(error.message);
-      $("wrong").hidden = false;
-    }
-  };
-}
-
 async function open() {
   try {
     config = await api.ask("GET", "/config");
@@ -358,9 +348,6 @@ async function prepared() {
   return Boolean(config);
 }
 
-const token = new URLSearchParams(location.hash.slice(1)).get("token");
-if (token) {
-  history.replaceState(null, "", location.pathname);
-  await api.login(token).catch(() => {});
-}
+const token = tokenOfAddress();
+if (token) await api.login(token).catch(() => {});
 open();

@@ -1,11 +1,16 @@
 // The control page: asks the show for expressions, sizes, rest … by button, slider or key. What is
 // pressed is what the server says is asked for, so two pages and OSC never disagree for long.
+import { loginDialog, tokenOfAddress } from "/login.js";
 import { Api, NeedsToken } from "/show.js";
 
 const $ = (id) => document.getElementById(id);
 const SIZES = ["mouth", "head", "eyes", "tempo"];
 const LOOK_MS = 1000; // how often what others ask for is looked at
 const api = new Api();
+const login = loginDialog("Directing needs the token", async (token) => {
+  api.pass = token; // the token itself: a pass, which guests have too, directs nothing
+  show(await api.ask("GET", "/direction"));
+});
 let asked = null, busy = 0;
 
 function words(name) { const text = name.replace("_", " "); return text.charAt(0).toUpperCase() + text.slice(1); }
@@ -21,12 +26,12 @@ async function ask(request) {
 }
 
 async function look() {
-  if (busy || document.hidden || $("login").open) return;
+  if (busy || document.hidden || login.open) return;
   try { const answer = await api.ask("GET", "/direction"); if (!busy) show(answer); } catch (error) { trouble(error); }
 }
 
 function trouble(error) {
-  if (error instanceof NeedsToken) { say("Locked"); if (!$("login").open) $("login").showModal(); } else say(error.message);
+  if (error instanceof NeedsToken) { say("Locked"); if (!login.open) login.showModal(); } else say(error.message);
 }
 
 const toggle = {
@@ -85,7 +90,7 @@ for (const name of SIZES) {
 $("seconds").oninput = () => tell("seconds");
 
 document.addEventListener("keydown", (event) => {
-  if ($("login").open || event.repeat || event.ctrlKey || event.altKey || event.metaKey || !asked) return;
+  if (login.open || event.repeat || event.ctrlKey || event.altKey || event.metaKey || !asked) return;
   const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1];
   if (digit) {
     const list = event.shiftKey ? $("styles").children : $("overlays").children;
@@ -98,19 +103,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-$("login").querySelector("form").onsubmit = async (event) => {
-  event.preventDefault();
-  api.pass = $("token").value; // the token itself: a pass, which guests have too, directs nothing
-  try {
-    show(await api.ask("GET", "/direction"));
-    $("login").close();
-  } catch (error) {
-    $("wrong").textContent = error.message || "That is not the token.";
-    $("wrong").hidden = false;
-  }
-};
-
-const token = new URLSearchParams(location.hash.slice(1)).get("token");
-if (token) { history.replaceState(null, "", location.pathname); api.pass = token; }
+const token = tokenOfAddress();
+if (token) api.pass = token;
 await look();
 setInterval(look, LOOK_MS);

@@ -240,3 +240,20 @@ def test_the_page_directs_by_keyboard_and_pointer_and_shows_what_others_ask(
         page.look(390, 800, phone=True)
         assert page.run("document.documentElement.scrollWidth <= innerWidth")
         assert page.errors == []
+
+
+def test_the_page_asks_for_the_token(director: Director, tmp_path: Path) -> None:
+    chromium()
+    with (
+        closing(ControlPage(director, "127.0.0.1", 0, token="hush hush")) as desk,
+        Browser(tmp_path) as page,
+    ):
+        page.open(desk.url)
+        page.until("document.getElementById('login')?.open")
+        for word, answer in (("hush", "!$('wrong').hidden"), ("hush hush", "!$('login').open")):
+            page.run(f"document.getElementById('token').value = '{word}'")
+            page.click("#enter")
+            page.until(answer.replace("$(", "document.getElementById("), 5)
+        page.press("1")
+        page.until(pressed("[data-overlay=smile]"))
+        assert director.asked()["overlays"] == {"smile": 1}
