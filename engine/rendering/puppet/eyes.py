@@ -43,6 +43,9 @@ def steps(values: F64) -> F64:
     return np.asarray(SMOOTH @ values)
 
 
+X, OPEN_TOP, THICK = steps(ACROSS), steps(UPPER), steps(LASH)
+
+
 class EyeArt:
     """Draws one Eye or Brow on a canvas whose origin is the middle of the open eye."""
 
@@ -108,8 +111,7 @@ class EyeArt:
         canvas.restore()
 
     def _ball(self, canvas: Any, eye: Eye, side: float, upper: F64, lower: F64) -> None:
-        x = steps(ACROSS)
-        top, bottom = np.stack([x, upper], -1), np.stack([x, lower], -1)
+        top, bottom = np.stack([X, upper], -1), np.stack([X, lower], -1)
         canvas.save()
         canvas.clipPath(lens(top, bottom), True)
         canvas.drawPaint(self.white)
@@ -138,29 +140,27 @@ class EyeArt:
 
     def _lower_lid(self, canvas: Any, eye: Eye, lower: F64) -> None:
         """Thin line under the outer two thirds; it melts into the lashes of a closed eye."""
-        x = steps(ACROSS)
         if eye.closed < 0.97:
-            edge = np.stack([x, lower + 0.4], -1)
+            edge = np.stack([X, lower + 0.4], -1)
             canvas.drawPath(curve(edge[:5]), self.inner)
             canvas.drawPath(curve(edge[3:]), self.lower)
             if self.look.lash > 0.8:
                 fade = 1.0 - eye.closed
                 for k, reach in ((10, 4.6), (9, 3.6)):
                     canvas.drawLine(
-                        x[k], lower[k], x[k] + reach * fade, lower[k] + 3.4 * fade, self.lower
+                        X[k], lower[k], X[k] + reach * fade, lower[k] + 3.4 * fade, self.lower
                     )
         lift = max(0.0, eye.squint - 0.15)
         if lift > 0.0:
             fold = lower[3:10] + 5.5 + 1.5 * np.sin(np.linspace(0.0, math.pi, 7))
             paint = line(colour(self.cheek, min(0.8, lift)), 1.5)
-            canvas.drawPath(curve(np.stack([x[3:10], fold], -1)), paint)
+            canvas.drawPath(curve(np.stack([X[3:10], fold], -1)), paint)
 
     def _upper_lid(self, canvas: Any, eye: Eye, upper: F64) -> None:
-        x = steps(ACROSS)
         closed = eye.closed
-        thick = steps(LASH) * self.look.lash * (1.0 - 0.30 * closed)
-        under = np.stack([x, upper + 0.5], -1)
-        over = np.stack([x, upper - thick], -1)
+        thick = THICK * self.look.lash * (1.0 - 0.30 * closed)
+        under = np.stack([X, upper + 0.5], -1)
+        over = np.stack([X, upper - thick], -1)
         wing = np.array([[33.5, upper[-1] + (1.0 - closed) * -5.5 + closed * 3.2]])
         tip = wing if self.look.lash > 0.8 else under[-1:] + np.array([1.5, -0.5])
         canvas.drawPath(lens(np.vstack([under, tip]), np.vstack([over, tip])), self.lash)
@@ -169,17 +169,16 @@ class EyeArt:
         for k, dx, rise, fall in ((9, 8.5, -6.8, 6.5), (11, 8.0, -3.4, 6.0)):
             base, dy = over[k], rise + (fall - rise) * closed
             spike = skia.Path()
-            spike.moveTo(base[0] - 5.0, float(np.interp(base[0] - 5.0, x, over[:, 1])) + 1.0)
+            spike.moveTo(base[0] - 5.0, float(np.interp(base[0] - 5.0, X, over[:, 1])) + 1.0)
             spike.quadTo(base[0] + 0.45 * dx, base[1] + 0.15 * dy, base[0] + dx, base[1] + dy)
             spike.quadTo(base[0] + 0.7 * dx, base[1] + 0.75 * dy, base[0] + 1.0, base[1] + 3.6)
             spike.close()
             canvas.drawPath(spike, self.lash)
 
     def _crease(self, canvas: Any, eye: Eye, upper: F64) -> None:
-        x, open_top = steps(ACROSS), steps(UPPER)
-        rest = open_top - 11.5 - 2.5 * eye.wide
-        fold = rest + 0.30 * (upper - open_top)
-        spots = np.stack([x * 0.94, fold], -1)[3:11]
+        rest = OPEN_TOP - 11.5 - 2.5 * eye.wide
+        fold = rest + 0.30 * (upper - OPEN_TOP)
+        spots = np.stack([X * 0.94, fold], -1)[3:11]
         canvas.drawPath(curve(spots), self.crease)
 
     def draw_brow(self, canvas: Any, brow: Brow, side: float) -> None:
