@@ -20,8 +20,9 @@ from bench.stages import (
     hear,
     one_torch_thread,
     renderers,
-    sending,
+    senders,
     song,
+    spent,
     timed,
 )  # fmt: skip
 from engine.avatar import Avatar, AvatarConfig, Unseen, open_renderer
@@ -53,10 +54,11 @@ def costs(plan: Plan, part: Part) -> dict[str, float]:
         found[name] = timed([partial(renderer.draw, motion) for motion in motions]).cpu or 0.0
         picture = renderer.draw(motions[-1])
     plan.tell("sending")
-    sent = Part("")
-    if picture is not None:
-        sending(picture, samples, frames, sent)
-    found["page"] = sum(t.cpu or 0.0 for name, t in sent.timings.items() if "camera" not in name)
+    found["page"] = 0.0
+    for name, send in senders(picture, samples).items() if picture is not None else ():
+        if "camera" not in name:
+            calls = [partial(send, n) for n in range(frames + WARM)]
+            found["page"] += float(spent(calls)[:, 1].mean())
     return found
 
 

@@ -15,14 +15,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.figures import Part, Plan, Table, Timing, timing
 from bench.sound import read_sound
 from engine.avatar import Avatar, AvatarConfig, RendererConfig, Unseen, open_renderer
+from engine.motion.resting import neutral
 from engine.rendering.identity import list_identities, load_identity
 from engine.signals import F32, Motion, Picture, Sound
 from engine.timeline import FRAME
@@ -33,7 +36,9 @@ WARM = 15  # frames before a stage is as fast as it stays
 LEAST = 30  # frames that are timed in any case …
 FEW = 10  # … and on each runtime
 TRACED = 6  # frames whose memory is traced, which is slow
-COLD_STARTS = 5
+ROUNDS = 5  # stretches that each figure's frames come in, so that a neighbour who is busy for
+# seconds is in a few frames of all figures and not in all of one; a cold start each
+AGAIN = 4  # frames before a stage is warm again
 ROOT = Path(__file__).resolve().parents[1]
 
 # What a stage is called, and where it hangs on an Avatar; each is inside the nearest one above it
@@ -54,6 +59,11 @@ STAGES = {
 }
 MFCC = "MFCC and the rest of hearing"
 REST = "motions, and the rest"
+OWN = f"draw: {AvatarConfig().avatar} in a process of its own, and back"
+COLD_START = "cold start to the first picture"
+
+
+Spent = NDArray[np.float64]  # [calls, 2] ms, processor ms
 
 
 class Clocked:
@@ -90,15 +100,44 @@ class Watch:
         self.frames.append(self._now)
         self._now = {}
 
-    def timings(self, skip: int) -> dict[str, Timing]:
-        """Every stage's figures, the first frames left out."""
+    def spent(self, skip: int) -> dict[str, Spent]:
+        """Every stage's calls, the first frames left out."""
         frames = self.frames[skip:]
         stages = dict.fromkeys(stage for frame in frames for stage in frame)
-        made = {}
-        for stage in stages:
-            spent = np.array([frame.get(stage, (0.0, 0.0)) for frame in frames])
-            made[stage] = timing(1000 * spent[:, 0], cpu=1000 * float(spent[:, 1].mean()))
-        return made
+        nothing = (0.0, 0.0)
+        return {
+            stage: 1000 * np.array([frame.get(stage, nothing) for frame in frames])
+            for stage in stages
+        }
+
+    def timings(self, skip: int) -> dict[str, Timing]:
+        """Every stage's figures, the first frames left out."""
+        return {stage: figures(spent) for stage, spent in self.spent(skip).items()}
+
+
+def figures(spent: Spent, kb: float | None = None) -> Timing:
+    """Of calls."""
+    return timing(spent[:, 0], cpu=float(spent[:, 1].mean()), kb=kb)
+
+
+class Tally:
+    """What calls took, over however many rounds."""
+
+    def __init__(self) -> None:
+        self._spent: dict[str, list[Spent]] = {}
+        self._kb: dict[str, float] = {}
+
+    def add(self, name: str, spent: Spent, kb: float | None = None) -> None:
+        self._spent.setdefault(name, []).append(spent)
+        if kb is not None:
+            self._kb[name] = kb
+
+    def timings(self) -> dict[str, Timing]:
+        """In the order in which names came first."""
+        return {
+            name: figures(np.concatenate(spent), self._kb.get(name))
+            for name, spent in self._spent.items()
+        }
 
 
 def clocked(avatar: Avatar, watch: Watch) -> Avatar:
@@ -137,13 +176,22 @@ def hear(avatar: Avatar, samples: F32, watch: Watch) -> list[Motion]:
     return motions
 
 
-def hearing(config: AvatarConfig, samples: F32) -> tuple[dict[str, Timing], list[Motion]]:
-    """The stages from sound to motion, per frame, their remainders among them."""
-    watch = Watch()
-    motions = hear(clocked(Avatar(config, Unseen()), watch), samples, watch)
-    for frame in watch.frames:
-        _add_remainders(frame)
-    return watch.timings(WARM), motions
+class Hearer:
+    """An avatar that hears under a watch."""
+
+    def __init__(self, config: AvatarConfig) -> None:
+        """Raises what Avatar raises."""
+        self.config, self._watch = config, Watch()
+        self.avatar = clocked(Avatar(config, Unseen()), self._watch)
+
+    def hear(self, samples: F32, skip: int = WARM) -> tuple[dict[str, Spent], list[Motion]]:
+        """The stages from sound to motion, per frame, their remainders among them."""
+        self._watch.frames.clear()
+        with one_torch_thread(self.config.backend):
+            motions = hear(self.avatar, samples, self._watch)
+        for frame in self._watch.frames:
+            _add_remainders(frame)
+        return self._watch.spent(skip), motions
 
 
 def _add_remainders(frame: dict[str, tuple[float, float]]) -> None:
@@ -162,17 +210,19 @@ def _add_remainders(frame: dict[str, tuple[float, float]]) -> None:
     frame[REST] = rest("hear", ["hearing", *beside])
 
 
+def spent(calls: Iterable[Callable[[], object]], skip: int = WARM) -> Spent:
+    """Back to back, the first few left out."""
+    rows = []
+    for call in calls:
+        began, cpu = time.perf_counter(), time.process_time()
+        call()
+        rows.append((time.perf_counter() - began, time.process_time() - cpu))
+    return 1000 * np.array(rows[skip:])
+
+
 def timed(calls: Sequence[Callable[[], object]], skip: int = WARM) -> Timing:
     """Back to back, the first few left out; and the memory that a call holds on the way."""
-    spent = []
-    for n, call in enumerate(calls):
-        if n == skip:
-            cpu = time.process_time()
-        began = time.perf_counter()
-        call()
-        spent.append(1000 * (time.perf_counter() - began))
-    per_call = 1000 * (time.process_time() - cpu) / (len(calls) - skip)
-    return timing(spent[skip:], cpu=per_call, kb=_memory(calls[-TRACED:]))
+    return figures(spent(calls, skip), _memory(calls[-TRACED:]))
 
 
 def _memory(calls: Sequence[Callable[[], object]]) -> float:
@@ -197,27 +247,23 @@ def renderers() -> Iterator[tuple[str, AvatarConfig]]:
             yield f"{name}, {kind}", AvatarConfig(avatar=name, renderer=RendererConfig(name=kind))
 
 
-def drawing(motions: Sequence[Motion], plan: Plan, part: Part) -> None:
-    """Every renderer, per picture of 512²; then the default one in a process of its own."""
+Draws = Callable[[Motion], object]
+
+
+def drawers(plan: Plan, part: Part) -> dict[str, Draws]:
+    """Every renderer that there is here, for pictures of 512²."""
+    found: dict[str, Draws] = {}
     for name, config in renderers():
-        plan.tell(f"drawing {name}")
+        plan.tell(f"opening {name}")
         try:
-            renderer = open_renderer(config)
+            found[f"draw: {name}"] = open_renderer(config).draw
         except (ValueError, ImportError, OSError, RuntimeError) as error:  # not built, or not here
             part.notes.append(f"{name} is not measured: {' '.join(str(error).split())}")
-            continue
-        part.timings[f"draw: {name}"] = timed([partial(renderer.draw, m) for m in motions])
-    plan.tell("drawing in a process of its own")
-    with DrawingProcess(AvatarConfig()) as process:
-        process.ready()
-        there = timed([partial(process.draw, motion) for motion in motions])
-    part.timings[f"draw: {AvatarConfig().avatar} in a process of its own, and back"] = replace(
-        there, cpu=None
-    )
+    return found
 
 
-def sending(picture: Picture, sound: F32, frames: int, part: Part) -> None:
-    """What it takes to hand a picture and its sound on: to a camera, to a page."""
+def senders(picture: Picture, sound: F32) -> dict[str, Callable[[int], object]]:
+    """What hands the picture and the sound of frame n on: to a camera, to a page."""
     import av
     from aiortc.codecs.vpx import Vp8Encoder
 
@@ -226,23 +272,19 @@ def sending(picture: Picture, sound: F32, frames: int, part: Part) -> None:
 
     black = np.zeros(3, np.uint8)
     moving = [np.roll(picture.rgba, 3 * n, axis=1) for n in range(8)]  # something to encode
-    video, voice = Vp8Encoder(), SoundCoder(160)
+    video, voice, sent = Vp8Encoder(), SoundCoder(160), count()
     video.target_bitrate = 2_500_000
 
     def encode(n: int) -> None:
         frame = av.VideoFrame.from_ndarray(yuv_of(moving[n % 8], matte=False), "yuv420p")
-        frame.pts, frame.time_base = 3000 * n, Fraction(1, 90_000)
+        frame.pts, frame.time_base = 3000 * next(sent), Fraction(1, 90_000)
         video.encode(frame)
 
-    part.timings["send: RGBA to a camera's RGB"] = timed(
-        [partial(flatten, picture.rgba, black)] * (frames + WARM)
-    )
-    part.timings["send: to I420 and VP8 at 2.5 Mb/s, for a page"] = timed(
-        [partial(encode, n) for n in range(frames + WARM)]
-    )
-    part.timings["send: 33 ms of sound to Opus"] = timed(
-        [partial(voice, sound[:, :FRAME])] * (frames + WARM)
-    )
+    return {
+        "send: RGBA to a camera's RGB": lambda n: flatten(picture.rgba, black),
+        "send: to I420 and VP8 at 2.5 Mb/s, for a page": encode,
+        "send: 33 ms of sound to Opus": lambda n: voice(sound[:, :FRAME]),
+    }
 
 
 @contextmanager
@@ -265,31 +307,32 @@ def one_torch_thread(backend: str) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def backends(samples: F32, plan: Plan, part: Part) -> None:
+def hearers(plan: Plan, part: Part) -> dict[str, Hearer]:
     """Sound to motion on every runtime that can be had here."""
+    found = {}
     for backend in BACKENDS[1:]:
-        plan.tell(f"hearing on {backend}")
+        plan.tell(f"opening {backend}")
         try:
             with one_torch_thread(backend):
-                found, _ = hearing(AvatarConfig(backend=backend), samples)
+                found[backend] = Hearer(AvatarConfig(backend=backend))
         except BackendUnavailable as reason:
             part.notes.append(f"{backend} is not measured: {reason}")
-            continue
-        for stage in ("hear", "separator: network", "MusicFace: network"):
-            part.timings[f"{stage} on {backend}"] = found[stage]
+    return found
 
 
-def cold_starts(plan: Plan, part: Part) -> None:
-    """From the command to a show's first picture, step by step; files are in the disk cache."""
-    tries = []
-    for n in range(1 if plan.miniature else COLD_STARTS):
-        plan.tell(f"cold start {n + 1}")
-        began = time.monotonic()
-        started = [sys.executable, "-m", "bench.coldstart"]
-        done = subprocess.run(started, cwd=ROOT, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"a show did not start: {done.stderr.strip()}")
-        tries.append({name: at - began for name, at in json.loads(done.stdout).items()})
+def cold_start() -> dict[str, float]:
+    """Seconds from the command to each step on the way to a show's first picture; files are in the
+    disk cache."""
+    began = time.monotonic()
+    started = [sys.executable, "-m", "bench.coldstart"]
+    done = subprocess.run(started, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"a show did not start: {done.stderr.strip()}")
+    return {name: at - began for name, at in json.loads(done.stdout).items()}
+
+
+def cold_steps(tries: Sequence[dict[str, float]], part: Part) -> None:
+    """The steps of all cold starts."""
     steps = np.array([list(each.values()) for each in tries])  # [tries, steps] seconds
     took = np.diff(steps, axis=1, prepend=0.0)
     rows = [
@@ -297,7 +340,7 @@ def cold_starts(plan: Plan, part: Part) -> None:
         for k, name in enumerate(tries[0])
     ]
     part.curves["cold"] = [(name, since - lasts, lasts) for name, lasts, since in rows]
-    part.timings["cold start to the first picture"] = timing(1000 * steps[:, -1])
+    part.timings[COLD_START] = timing(1000 * steps[:, -1])
     part.tables["Cold start, step by step"] = Table(
         ("until", "s", "s since the command"), tuple(rows)
     )
@@ -319,29 +362,78 @@ def waterfall(timings: dict[str, Timing]) -> list[tuple[str, float, float]]:
     return bars
 
 
+class Everything:
+    """All that is timed, opened once; a round of it after the other into a tally."""
+
+    def __init__(self, plan: Plan, part: Part, frames: int, drawing: DrawingProcess) -> None:
+        self._plan, self._tally, self._frames = plan, Tally(), frames
+        self._samples = song(frames)
+        self._hearer, self._hearers = Hearer(AvatarConfig()), hearers(plan, part)
+        self._drawers = drawers(plan, part)
+        self._process = drawing
+        picture = open_renderer(AvatarConfig()).draw(neutral(0))
+        self._senders = senders(picture, self._samples)
+
+    def round(self, skip: int) -> None:
+        """Some frames of everything, the first few not counted."""
+        plan, first = self._plan, skip == WARM
+        plan.tell("hearing")
+        heard, motions = self._hearer.hear(self._samples, skip)
+        for stage, calls in heard.items():
+            self._tally.add(stage, calls)
+        if first:
+            self._tally.add("hear", np.zeros((0, 2)), self._held())
+        motions = motions[: self._frames + skip]
+        for name, draw in self._drawers.items():
+            plan.tell(name)
+            self._time(name, [partial(draw, motion) for motion in motions], skip)
+        plan.tell("drawing in a process of its own")
+        there = [partial(self._process.draw, motion) for motion in motions]
+        self._time(OWN, there, skip)
+        plan.tell("sending")
+        for name, send in self._senders.items():
+            self._time(name, [partial(send, n) for n in range(self._frames + skip)], skip)
+        few = self._samples[:, : (max(FEW, self._frames // 3) + WARM) * FRAME]
+        for backend, hearer in self._hearers.items():
+            plan.tell(f"hearing on {backend}")
+            found, _ = hearer.hear(few, WARM)
+            for stage in ("hear", "separator: network", "MusicFace: network"):
+                self._tally.add(f"{stage} on {backend}", found[stage])
+
+    def timings(self) -> dict[str, Timing]:
+        """Of all rounds. What a process of its own spends, this one cannot tell."""
+        found = self._tally.timings()
+        return {name: replace(t, cpu=None) if name == OWN else t for name, t in found.items()}
+
+    def _time(self, name: str, calls: Sequence[Callable[[], object]], skip: int) -> None:
+        took = spent(calls, skip)
+        self._tally.add(name, took, _memory(calls[-TRACED:]) if skip == WARM else None)
+
+    def _held(self) -> float:
+        avatar = Avatar(AvatarConfig(), Unseen())
+        state = avatar.initial_state()
+
+        def one(n: int) -> None:
+            nonlocal state
+            part = slice(n * FRAME, (n + 1) * FRAME)
+            _, state = avatar.hear(Sound(self._samples[:, part], n * FRAME), state)
+
+        return _memory([partial(one, n) for n in range(TRACED)])
+
+
 def measure(plan: Plan) -> Part:
     """Every stage alone, on every runtime and renderer, and the way to the first picture."""
     part = Part("Each stage's calls, timed one after another on an otherwise idle line")
-    frames = frames_of(plan.seconds)
-    samples = song(frames)
-    plan.tell("hearing")
-    part.timings, motions = hearing(AvatarConfig(), samples)
-    avatar = Avatar(AvatarConfig(), Unseen())
-    state = avatar.initial_state()
-    sounds = [Sound(samples[:, n * FRAME : (n + 1) * FRAME], n * FRAME) for n in range(TRACED)]
-
-    def one(sound: Sound) -> None:
-        nonlocal state
-        _, state = avatar.hear(sound, state)
-
-    part.timings["hear"] = replace(
-        part.timings["hear"], kb=_memory([partial(one, sound) for sound in sounds])
-    )
-    drawing(motions[: frames + WARM], plan, part)
+    rounds = 1 if plan.miniature else ROUNDS
+    cold = []
+    with DrawingProcess(AvatarConfig()) as drawing:
+        drawing.ready()
+        everything = Everything(plan, part, -(-frames_of(plan.seconds) // rounds), drawing)
+        for k in range(rounds):
+            everything.round(WARM if k == 0 else AGAIN)
+            plan.tell(f"cold start {k + 1}")
+            cold.append(cold_start())
+    part.timings = everything.timings()
     part.curves["waterfall"] = waterfall(part.timings)
-    plan.tell("sending")
-    picture = open_renderer(AvatarConfig()).draw(motions[-1])
-    sending(picture, samples, frames, part)
-    backends(samples[:, : (max(FEW, frames // 3) + WARM) * FRAME], plan, part)
-    cold_starts(plan, part)
+    cold_steps(cold, part)
     return part
