@@ -83,6 +83,7 @@ def _late(axis: Axes, part: Part) -> None:
     axis.set_xlabel("ms from sample 1,600·n to picture n")
     axis.set_ylabel("pictures")
     axis.set_title("How late, lookahead 2")
+    axis.xaxis.set_major_locator(MaxNLocator(5))
     axis.legend()
 
 

@@ -376,13 +376,12 @@ class Everything:
 
     def round(self, skip: int) -> None:
         """Some frames of everything, the first few not counted."""
-        plan, first = self._plan, skip == WARM
+        plan = self._plan
         plan.tell("hearing")
         heard, motions = self._hearer.hear(self._samples, skip)
         for stage, calls in heard.items():
-            self._tally.add(stage, calls)
-        if first:
-            self._tally.add("hear", np.zeros((0, 2)), self._held())
+            held = self._held() if stage == "hear" and skip == WARM else None
+            self._tally.add(stage, calls, held)
         motions = motions[: self._frames + skip]
         for name, draw in self._drawers.items():
             plan.tell(name)

@@ -91,6 +91,7 @@ def test_no_mouth_opens_before_its_sound_and_all_frames_come_out(parts: dict[str
             assert found[latency.WAITS] <= late[0] <= late[1] <= late[2]
         for way in (latency.MOTION, latency.PIXELS, latency.SOUND):
             assert found[way] is None or found[way] > 0, way
+    assert latency.SILENT in live.columns
     assert live.cell(latency.SOUND, latency.SILENT) is None
 
 

@@ -1,6 +1,7 @@
 """The puppet: a vector character on a turning solid. No assets, no memory.
 
-Skia draws it, but for the hair: half of all that is painted, and shaded from row to row only.
+Skia draws it, but for the locks of hair, whose colours change from row to row only: those are most
+of what is painted, and a kernel of ours fills them in half the time.
 """
 
 from __future__ import annotations

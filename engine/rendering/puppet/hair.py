@@ -1,8 +1,7 @@
 """Hair: locks that grow from the whorl over the shell of the head and hang, each a solid strip.
 
 Every lock is a smooth shape from the whorl to its tip, so the hair has no seam at the temples and
-no gap at the parting whichever way the head turns. A layer of locks is inked as a whole first and
-filled afterwards: the outline runs round the layer, not round each lock.
+no gap at the parting whichever way the head turns. Each is inked by a larger one below it.
 """
 
 from __future__ import annotations
