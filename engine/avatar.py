@@ -59,7 +59,8 @@ class AvatarConfig:
     may hear, 0 … 6. style: 0 shy, 1 warm, 2 pop, 3 rock, 4 dreamy, 5 theatrical. seed: of
     everything random. blinks: `paper` (U(1.2, 2.0) s apart) or `people` (slower). vigour: how far
     the head moves, 0 … 4; 1 is as the network learned it, the default is larger, for a small
-    picture. backend: `auto`, `openvino`, `onnxruntime`, `eager`, `tensorrt`, `cuda`.
+    picture. backend: `auto`, `openvino`, `onnxruntime`, `eager`, `tensorrt`, `cuda`. precision: of
+    the networks that hear and move; `auto` is bf16 where it is quicker, fp32 elsewhere.
     """
 
     avatar: str = "lumi"
@@ -69,6 +70,7 @@ class AvatarConfig:
     blinks: Literal["paper", "people"] = "people"
     vigour: float = 1.75
     backend: str = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     renderer: RendererConfig = field(default_factory=RendererConfig)
 
     def __post_init__(self) -> None:
@@ -144,11 +146,10 @@ class Avatar:
         words: of the song, where they are known.
         """
         self.config = config
-        self.hearing = Hearing(Separator(shipped("separator.onnx"), config.backend))
+        opened = config.backend, config.precision
+        self.hearing = Hearing(Separator(shipped("separator.onnx"), *opened))
         self.windows = FeatureWindows(config.lookahead)
-        self.face = MusicFace(
-            shipped("musicface.onnx"), config.style, config.lookahead, config.backend
-        )
+        self.face = MusicFace(shipped("musicface.onnx"), config.style, config.lookahead, *opened)
         self.words = words
         self.eyes = Eyes(BLINKS[config.blinks], config.seed)
         self.secondary = Secondary()

@@ -119,19 +119,21 @@ PARTS = {
     "inverse stft": Part(InverseSTFT, _spectra),
     "band views": Part(BandViews, lambda rng, n: rng.random((n, 1, bands.BANDS)).astype("f4")),
     "separator": Part(
-        lambda: Separator(shipped("separator.onnx")), _noise(stft.LENGTH), minute=600
+        lambda: Separator(shipped("separator.onnx"), precision="auto"),
+        _noise(stft.LENGTH),
+        minute=600,
     ),
     "loudness": Part(Loudness, lambda rng, n: rng.random((n, 1, 2, 26)).astype("f4") * 1e-3),
     "slope": Part(Slope, _noise(2, 13)),
     "hearing": Part(
-        lambda: Hearing(Separator(shipped("separator.onnx"))),
+        lambda: Hearing(Separator(shipped("separator.onnx"), precision="auto")),
         lambda rng, n: rng.normal(0, 0.2, (1, n)).astype(np.float32),
         SAMPLE_LENGTHS,
         axis=1,
         minute=288_000,
     ),
     "hearing of known stems": Part(
-        lambda: Hearing(Separator(shipped("separator.onnx"))),
+        lambda: Hearing(Separator(shipped("separator.onnx"), precision="auto")),
         lambda rng, n: rng.normal(0, 0.2, (2, n)).astype(np.float32),
         SAMPLE_LENGTHS,
         axis=1,
@@ -153,7 +155,9 @@ PARTS = {
     ),
     "windows": Part(lambda: FeatureWindows(2), _heard),
     "musicface": Part(
-        lambda: MusicFace(shipped("musicface.onnx"), 0, 2), _noise(2, 39, 26), minute=180
+        lambda: MusicFace(shipped("musicface.onnx"), 0, 2, precision="auto"),
+        _noise(2, 39, 26),
+        minute=180,
     ),
     "eyes": Part(lambda: Eyes(seed=7), _closing_and_head, minute=1800),
     "secondary": Part(Secondary, _head_and_voice, minute=1800),

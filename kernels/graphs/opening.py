@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 LEAST_LIKENESS = 0.99  # of a quantised network to itself in fp32 (SSIM, where it makes pictures)
 NVIDIA = Path("/dev/nvidiactl")  # there wherever NVIDIA's driver runs
 DRIVER = Path("/proc/driver/nvidia/version")
-PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+PROCESSOR = Path("/proc/cpuinfo")  # Linux's list of what the processor has
 GPU = ("tensorrt", "cuda")
 BATCHING = (*GPU, "eager")  # backends that take several at once
 SIZES = (1, 2, 4, 8)  # of the batches that a GPU's graphs and engines are made for
@@ -71,6 +72,13 @@ def _openvino_core() -> Any:
     return ov.Core()
 
 
+def _computes_bf16(core: Any) -> bool:
+    """Whether the processor itself does; OpenVINO also offers it where it must emulate it, slower
+    than fp32."""
+    able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return able and PROCESSOR.exists() and "bf16" in PROCESSOR.read_text()
+
+
 class _OpenVino:
     backend = "openvino"
 
@@ -80,8 +88,9 @@ class _OpenVino:
         except ImportError as error:
             raise BackendUnavailable(f"openvino: {error}; pip install openvino") from error
         core = _openvino_core()
-        able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if precision == "fp16" or (precision == "bf16" and "BF16" not in able):
+        if precision == "auto":
+            precision = "bf16" if _computes_bf16(core) else "fp32"
+        if precision == "fp16" or (precision == "bf16" and not _computes_bf16(core)):
             raise BackendUnavailable(f"openvino: this processor does not compute in {precision}")
         self.inputs, self.outputs, self.meta = _describe(path)
         options = {
@@ -313,7 +322,8 @@ def open_graph(
 
     backend: one of BACKENDS; `auto` tries TensorRT, CUDA, OpenVINO, ONNX Runtime, eager in that
     order.
-    precision: fp32, or what the backend has of bf16, fp16 and, for a quantised file, int8.
+    precision: fp32, or what the backend has of bf16, fp16 and, for a quantised file, int8; `auto`
+    is bf16 in OpenVINO on a processor that computes in it, fp32 elsewhere.
     most: at once, up to 8; `auto` then looks for a GPU only, since processors gain nothing by it.
     Raises BackendUnavailable with the reason (with every reason, for `auto`), also for a quantised
     network that lost too much; ValueError for an unknown name, FileNotFoundError when there is no
@@ -342,6 +352,8 @@ def open_graph(
 
 
 def _open(backend: str, path: Path, precision: str, most: int) -> Graph:
+    if precision == "auto" and backend != "openvino":
+        precision = "fp32"
     if most == 1:
         return _OPENERS[backend](path, precision)
     if backend not in BATCHING:

@@ -15,7 +15,7 @@ from engine.compiled import Compiled
 from engine.hearing.separator_net import SeparatorConfig, SeparatorNet
 from engine.motion.musicface_net import SMALL, MusicFace
 from engine.rendering.neural.networks import LiteConfig, NoState, Painted, build, examples
-from kernels.graphs import BackendUnavailable, open_graph
+from kernels.graphs import BackendUnavailable, open_graph, opening
 from kernels.graphs.exporting import export, widened
 from kernels.graphs.opening import (
     SIZES,
@@ -215,6 +215,30 @@ def test_a_weight_that_is_called_scale_is_no_step_of_another(tmp_path: Path) -> 
 
 def test_auto_prefers_a_compiled_backend(exported: dict) -> None:
     assert open_graph(exported["separator"][0]).backend in ("tensorrt", "cuda", "openvino")
+
+
+def test_auto_is_bf16_only_where_the_processor_itself_computes_in_it(
+    exported: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = exported["separator"]
+    rng = np.random.default_rng(0)
+    shapes = open_graph(path, "openvino").inputs
+    feeds = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+    def answer(backend: str, precision: str) -> np.ndarray:
+        return open_graph(path, backend, precision)(feeds)["bands"]
+
+    same = np.testing.assert_array_equal
+    same(answer("onnxruntime", "auto"), answer("onnxruntime", "fp32"))
+    if opening.PROCESSOR.exists() and "bf16" in opening.PROCESSOR.read_text():
+        same(answer("openvino", "auto"), answer("openvino", "bf16"))
+        assert (answer("openvino", "auto") != answer("openvino", "fp32")).any()
+    older = tmp_path / "cpuinfo"
+    older.write_text("flags : sse2 avx2 avx512f\n")
+    monkeypatch.setattr(opening, "PROCESSOR", older)
+    same(answer("openvino", "auto"), answer("openvino", "fp32"))
+    with pytest.raises(BackendUnavailable, match="this processor does not compute in bf16"):
+        open_graph(path, "openvino", "bf16")
 
 
 def test_refusals_say_why(exported: dict, tmp_path: Path) -> None:
