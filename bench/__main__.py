@@ -13,7 +13,9 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from bench.compare import compare
 from bench.figures import Part, Plan, part_from_json, part_to_json
 from bench.machine import Neighbours, jitter, machine
 from bench.report import BEGIN, headline, markdown, show, show_comparison, show_promises
+from bench.stages import Rounds
 
 HERE = Path(__file__).parent
 # What can be measured, and the module that does it.
@@ -31,6 +34,7 @@ PARTS = {
     "stages": "stages", "latency": "latency", "load": "load", "soak": "soak", "scale": "scale",
     "quality": "singing", "peers": "peers", "gpu": "gpu",
 }  # fmt: skip
+IN_ROUNDS = "stages"  # comes between the others
 SECONDS = 30.0
 LIMIT = 0.10  # of a regression
 FORMAT = 2  # of results.json
@@ -40,31 +44,63 @@ class Unusable(ValueError):
     """A results.json that is none, or of another version."""
 
 
+class Ran:
+    """How long a part took, however often it was interrupted, and what others did meanwhile."""
+
+    def __init__(self) -> None:
+        self._spells: list[tuple[float, float]] = []  # s, cores of others
+
+    @contextmanager
+    def going(self) -> Iterator[None]:
+        began = time.monotonic()
+        with Neighbours() as neighbours:
+            yield
+        self._spells.append((time.monotonic() - began, neighbours.cores))
+
+    def told(self) -> dict[str, float]:
+        took = sum(spell for spell, _ in self._spells)
+        others = sum(spell * cores for spell, cores in self._spells) / max(took, 1e-9)
+        return {"took, s": took, "cores of others": others}
+
+
 def run(names: Sequence[str], plan: Plan, console: Console) -> dict[str, Any]:
-    """Measure parts, one after another: results as results.json has them."""
+    """Measure parts, one after another, the stages' rounds between the others: results as
+    results.json has them."""
     about = machine()
     about["steadiness"] = jitter()
     label = f"{about['cpu']}, {about['cores']} cores"
     results: dict[str, Any] = {"format": FORMAT, "machines": {label: about}, "parts": {}}
+    others = [name for name in names if name != IN_ROUNDS]
     columns = (TextColumn("{task.fields[part]}"), BarColumn(24), TimeElapsedColumn(),
                TextColumn("{task.description}"))  # fmt: skip
+
+    def done(name: str, part: Part, ran: Ran) -> None:
+        known = {"machine": label, "seconds": plan.seconds, **ran.told()}
+        results["parts"][name] = {**part_to_json(part), "ran": known}
+        show(console, name, part)
+
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=len(names), part="")
-        for name in names:
+        plan = replace(plan, tell=_teller(bar, task))
+        rounds, ran_rounds = Rounds(plan, len(others) + 1), Ran()
+
+        def next_round() -> None:
+            if IN_ROUNDS in names:
+                bar.update(task, part=IN_ROUNDS, description="")
+                with ran_rounds.going():
+                    rounds.take()
+
+        for name in others:
+            next_round()
             bar.update(task, part=name, description="")
-            began = time.monotonic()
-            told = Plan(plan.seconds, plan.folder, _teller(bar, task), plan.songs)
-            with Neighbours() as neighbours:
-                part: Part = importlib.import_module(f"bench.{PARTS[name]}").measure(told)
-            ran = {
-                "machine": label,
-                "seconds": plan.seconds,
-                "took, s": time.monotonic() - began,
-                "cores of others": neighbours.cores,
-            }
-            results["parts"][name] = {**part_to_json(part), "ran": ran}
-            show(console, name, part)
+            ran = Ran()
+            with ran.going():
+                part: Part = importlib.import_module(f"bench.{PARTS[name]}").measure(plan)
+            done(name, part, ran)
             bar.advance(task)
+        next_round()
+        if IN_ROUNDS in names:
+            done(IN_ROUNDS, rounds.part(), ran_rounds)
     return results
 
 

@@ -11,13 +11,15 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import count
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,12 +35,9 @@ from kernels.graphs.opening import BACKENDS, BackendUnavailable
 from streaming.drawing import DrawingProcess
 
 WARM = 15  # frames before a stage is as fast as it stays
-LEAST = 30  # frames that are timed in any case …
-FEW = 10  # … and on each runtime
+LEAST = 30  # frames that are timed in any case
 TRACED = 6  # frames whose memory is traced, which is slow
-ROUNDS = 5  # stretches that each figure's frames come in, so that a neighbour who is busy for
-# seconds is in a few frames of all figures and not in all of one; a cold start each
-AGAIN = 4  # frames before a stage is warm again
+ROUNDS = 5  # at least, that each figure's frames come in; a cold start each
 ROOT = Path(__file__).resolve().parents[1]
 
 # What a stage is called, and where it hangs on an Avatar; each is inside the nearest one above it
@@ -121,23 +120,26 @@ def figures(spent: Spent, kb: float | None = None) -> Timing:
 
 
 class Tally:
-    """What calls took, over however many rounds."""
+    """What calls took, round by round."""
 
     def __init__(self) -> None:
-        self._spent: dict[str, list[Spent]] = {}
+        self._rounds: dict[str, list[Spent]] = {}
         self._kb: dict[str, float] = {}
 
     def add(self, name: str, spent: Spent, kb: float | None = None) -> None:
-        self._spent.setdefault(name, []).append(spent)
+        self._rounds.setdefault(name, []).append(spent)
         if kb is not None:
             self._kb[name] = kb
 
     def timings(self) -> dict[str, Timing]:
-        """In the order in which names came first."""
-        return {
-            name: figures(np.concatenate(spent), self._kb.get(name))
-            for name, spent in self._spent.items()
-        }
+        """In the order in which names came first. The usual time is that of the quietest round,
+        which is the program's own and the same tomorrow; p95, p99 and the slowest are of all."""
+        return {name: self._timing(name, rounds) for name, rounds in self._rounds.items()}
+
+    def _timing(self, name: str, rounds: list[Spent]) -> Timing:
+        every = figures(np.concatenate(rounds), self._kb.get(name))
+        quiet = min(map(figures, rounds), key=lambda timing: timing.p50)
+        return replace(every, p50=quiet.p50, cpu=quiet.cpu, blocks=quiet.blocks)
 
 
 def clocked(avatar: Avatar, watch: Watch) -> Avatar:
@@ -250,15 +252,14 @@ def renderers() -> Iterator[tuple[str, AvatarConfig]]:
 Draws = Callable[[Motion], object]
 
 
-def drawers(plan: Plan, part: Part) -> dict[str, Draws]:
-    """Every renderer that there is here, for pictures of 512²."""
+def drawers(missing: list[str]) -> dict[str, Draws]:
+    """Every renderer that there is here, for pictures of 512²; the others go into `missing`."""
     found: dict[str, Draws] = {}
     for name, config in renderers():
-        plan.tell(f"opening {name}")
         try:
             found[f"draw: {name}"] = open_renderer(config).draw
         except (ValueError, ImportError, OSError, RuntimeError) as error:  # not built, or not here
-            part.notes.append(f"{name} is not measured: {' '.join(str(error).split())}")
+            missing.append(f"{name} is not measured: {' '.join(str(error).split())}")
     return found
 
 
@@ -307,16 +308,15 @@ def one_torch_thread(backend: str) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def hearers(plan: Plan, part: Part) -> dict[str, Hearer]:
-    """Sound to motion on every runtime that can be had here."""
+def hearers(missing: list[str]) -> dict[str, Hearer]:
+    """Sound to motion on every runtime that can be had here; the others go into `missing`."""
     found = {}
     for backend in BACKENDS[1:]:
-        plan.tell(f"opening {backend}")
         try:
             with one_torch_thread(backend):
                 found[backend] = Hearer(AvatarConfig(backend=backend))
         except BackendUnavailable as reason:
-            part.notes.append(f"{backend} is not measured: {reason}")
+            missing.append(f"{backend} is not measured: {reason}")
     return found
 
 
@@ -362,77 +362,97 @@ def waterfall(timings: dict[str, Timing]) -> list[tuple[str, float, float]]:
     return bars
 
 
-class Everything:
-    """All that is timed, opened once; a round of it after the other into a tally."""
+class Round(NamedTuple):
+    """What everything took for some frames."""
 
-    def __init__(self, plan: Plan, part: Part, frames: int, drawing: DrawingProcess) -> None:
-        self._plan, self._tally, self._frames = plan, Tally(), frames
-        self._samples = song(frames)
-        self._hearer, self._hearers = Hearer(AvatarConfig()), hearers(plan, part)
-        self._drawers = drawers(plan, part)
-        self._process = drawing
-        picture = open_renderer(AvatarConfig()).draw(neutral(0))
-        self._senders = senders(picture, self._samples)
+    spent: dict[str, Spent]
+    kb: dict[str, float]  # held by a call
+    notes: list[str]  # what is not there
 
-    def round(self, skip: int) -> None:
-        """Some frames of everything, the first few not counted."""
-        plan = self._plan
-        plan.tell("hearing")
-        heard, motions = self._hearer.hear(self._samples, skip)
-        for stage, calls in heard.items():
-            held = self._held() if stage == "hear" and skip == WARM else None
-            self._tally.add(stage, calls, held)
-        motions = motions[: self._frames + skip]
-        for name, draw in self._drawers.items():
-            plan.tell(name)
-            self._time(name, [partial(draw, motion) for motion in motions], skip)
-        plan.tell("drawing in a process of its own")
-        there = [partial(self._process.draw, motion) for motion in motions]
-        self._time(OWN, there, skip)
-        plan.tell("sending")
-        for name, send in self._senders.items():
-            self._time(name, [partial(send, n) for n in range(self._frames + skip)], skip)
-        few = self._samples[:, : (max(FEW, self._frames // 3) + WARM) * FRAME]
-        for backend, hearer in self._hearers.items():
-            plan.tell(f"hearing on {backend}")
-            found, _ = hearer.hear(few, WARM)
-            for stage in ("hear", "separator: network", "MusicFace: network"):
-                self._tally.add(f"{stage} on {backend}", found[stage])
 
-    def timings(self) -> dict[str, Timing]:
-        """Of all rounds. What a process of its own spends, this one cannot tell."""
+def one_round(frames: int) -> Round:
+    """Open everything, and time so many frames of each after a few that are not counted."""
+    taken = Round({}, {}, [])
+    samples = song(frames)
+    hearer = Hearer(AvatarConfig())
+    heard, motions = hearer.hear(samples)
+    taken.spent.update(heard)
+    taken.kb["hear"] = _held(samples)
+    motions = motions[: frames + WARM]
+
+    def time_calls(name: str, calls: Sequence[Callable[[], object]]) -> None:
+        taken.spent[name] = spent(calls)
+        taken.kb[name] = _memory(calls[-TRACED:])
+
+    for name, draw in drawers(taken.notes).items():
+        time_calls(name, [partial(draw, motion) for motion in motions])
+    with DrawingProcess(AvatarConfig()) as drawing:
+        drawing.ready()
+        time_calls(OWN, [partial(drawing.draw, motion) for motion in motions])
+    picture = open_renderer(AvatarConfig()).draw(neutral(0))
+    for name, send in senders(picture, samples).items():
+        time_calls(name, [partial(send, n) for n in range(frames + WARM)])
+    for backend, hearer in hearers(taken.notes).items():
+        found, _ = hearer.hear(samples)
+        for stage in ("hear", "separator: network", "MusicFace: network"):
+            taken.spent[f"{stage} on {backend}"] = found[stage]
+    return taken
+
+
+def _held(samples: F32) -> float:
+    """Kilobytes that hearing a frame holds."""
+    avatar = Avatar(AvatarConfig(), Unseen())
+    state = avatar.initial_state()
+
+    def one(n: int) -> None:
+        nonlocal state
+        part = slice(n * FRAME, (n + 1) * FRAME)
+        _, state = avatar.hear(Sound(samples[:, part], n * FRAME), state)
+
+    return _memory([partial(one, n) for n in range(TRACED)])
+
+
+class Rounds:
+    """The part that is measured in rounds, which other parts come between: a host whose neighbours
+    are busy for minutes is quiet in one of them."""
+
+    def __init__(self, plan: Plan, turns: int = 1) -> None:
+        """turns: how often `take` will be called."""
+        self._each = 1 if plan.miniature else -(-ROUNDS // turns)
+        self._frames = -(-frames_of(plan.seconds) // (self._each * turns))
+        self._tally, self._cold, self._notes = Tally(), list[dict[str, float]](), list[str]()
+        self._plan = plan
+
+    def take(self) -> None:
+        """A turn's rounds, each in a process of its own that leaves nothing behind, and as many
+        cold starts."""
+        for _ in range(self._each):
+            self._plan.tell(f"everything, round {len(self._cold) + 1}")
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+                found = apart.submit(one_round, self._frames).result()
+            for name, calls in found.spent.items():
+                self._tally.add(name, calls, found.kb.get(name))
+            self._notes = found.notes
+            self._plan.tell(f"cold start {len(self._cold) + 1}")
+            self._cold.append(cold_start())
+
+    def part(self) -> Part:
+        """All rounds."""
+        part = Part(
+            "Each stage's calls, timed one after another on an otherwise idle line, in"
+            f" {len(self._cold)} rounds: p50 of the quietest, the rest of all",
+            notes=self._notes,
+        )
         found = self._tally.timings()
-        return {name: replace(t, cpu=None) if name == OWN else t for name, t in found.items()}
-
-    def _time(self, name: str, calls: Sequence[Callable[[], object]], skip: int) -> None:
-        took = spent(calls, skip)
-        self._tally.add(name, took, _memory(calls[-TRACED:]) if skip == WARM else None)
-
-    def _held(self) -> float:
-        avatar = Avatar(AvatarConfig(), Unseen())
-        state = avatar.initial_state()
-
-        def one(n: int) -> None:
-            nonlocal state
-            part = slice(n * FRAME, (n + 1) * FRAME)
-            _, state = avatar.hear(Sound(self._samples[:, part], n * FRAME), state)
-
-        return _memory([partial(one, n) for n in range(TRACED)])
+        found[OWN] = replace(found[OWN], cpu=None)  # spent where this process cannot tell
+        part.timings = found
+        part.curves["waterfall"] = waterfall(found)
+        cold_steps(self._cold, part)
+        return part
 
 
 def measure(plan: Plan) -> Part:
     """Every stage alone, on every runtime and renderer, and the way to the first picture."""
-    part = Part("Each stage's calls, timed one after another on an otherwise idle line")
-    rounds = 1 if plan.miniature else ROUNDS
-    cold = []
-    with DrawingProcess(AvatarConfig()) as drawing:
-        drawing.ready()
-        everything = Everything(plan, part, -(-frames_of(plan.seconds) // rounds), drawing)
-        for k in range(rounds):
-            everything.round(WARM if k == 0 else AGAIN)
-            plan.tell(f"cold start {k + 1}")
-            cold.append(cold_start())
-    part.timings = everything.timings()
-    part.curves["waterfall"] = waterfall(part.timings)
-    cold_steps(cold, part)
-    return part
+    rounds = Rounds(plan)
+    rounds.take()
+    return rounds.part()

@@ -185,7 +185,7 @@ def test_a_slowed_stage_is_a_regression_and_an_equal_one_is_not(
 
     In processor time, which busy neighbours lengthen least."""
     monkeypatch.setattr(time, "perf_counter", time.process_time)
-    samples = stages.song(stages.FEW)
+    samples = stages.song(stages.LEAST)
 
     def measured() -> dict[str, Part]:
         heard, _ = stages.Hearer(AvatarConfig()).hear(samples)
@@ -245,6 +245,16 @@ def test_only_what_both_have_is_compared() -> None:
     old = {"a": Part("", {"x": timing([1.0]), "y": timing([1.0])}), "b": Part("", {})}
     new = {"a": Part("", {"y": timing([2.0]), "z": timing([1.0])}), "c": Part("", {})}
     assert [ratio.name for ratio in compare(old, new)] == ["a: y"]
+
+
+def test_the_usual_time_is_that_of_the_quietest_round_and_the_tail_of_all() -> None:
+    tally = stages.Tally()
+    quiet, busy = np.array([[2.0, 1.0]] * 30), np.array([[5.0, 3.0]] * 30)
+    for spent in (busy, quiet, busy):
+        tally.add("separator", spent, kb=7.0)
+    found = tally.timings()["separator"]
+    assert (found.count, found.p50, found.p99, found.max) == (90, 2.0, 5.0, 5.0)
+    assert (found.cpu, found.kb, set(found.blocks)) == (1.0, 7.0, {2.0})
 
 
 def test_percentiles_are_ordered_and_nothing_is_not_timed() -> None:
