@@ -13,9 +13,10 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from bench.compare import compare
 from bench.figures import Part, Plan, part_from_json, part_to_json
 from bench.machine import Neighbours, jitter, machine
 from bench.report import BEGIN, headline, markdown, show, show_comparison, show_promises
-from bench.stages import Rounds
 
 HERE = Path(__file__).parent
 # What can be measured, and the module that does it.
@@ -34,7 +34,6 @@ PARTS = {
     "stages": "stages", "latency": "latency", "load": "load", "soak": "soak", "scale": "scale",
     "quality": "singing", "peers": "peers", "gpu": "gpu",
 }  # fmt: skip
-IN_ROUNDS = "stages"  # comes between the others
 SECONDS = 30.0
 LIMIT = 0.10  # of a regression
 FORMAT = 2  # of results.json
@@ -64,48 +63,49 @@ class Ran:
 
 
 def run(names: Sequence[str], plan: Plan, console: Console) -> dict[str, Any]:
-    """Measure parts, one after another, the stages' rounds between the others: results as
+    """Measure parts, one after another, and the rounds of those that have any before, between and
+    after the others, so that a neighbour who is busy for minutes is not in all of them: results as
     results.json has them."""
     about = machine()
     about["steadiness"] = jitter()
     label = f"{about['cpu']}, {about['cores']} cores"
     results: dict[str, Any] = {"format": FORMAT, "machines": {label: about}, "parts": {}}
-    others = [name for name in names if name != IN_ROUNDS]
     columns = (TextColumn("{task.fields[part]}"), BarColumn(24), TimeElapsedColumn(),
                TextColumn("{task.description}"))  # fmt: skip
-
-    def done(name: str, part: Part, ran: Ran) -> None:
-        known = {"machine": label, "seconds": plan.seconds, **ran.told()}
-        results["parts"][name] = {**part_to_json(part), "ran": known}
-        show(console, name, part)
-
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=len(names), part="")
-        plan = replace(plan, tell=_teller(bar, task))
-        rounds, ran_rounds = Rounds(plan, len(others) + 1), Ran()
+        plan = replace(plan, tell=lambda doing: bar.update(task, description=doing))
+        modules = {name: importlib.import_module(f"bench.{PARTS[name]}") for name in names}
+        at_once = [name for name in names if not hasattr(modules[name], "Rounds")]
+        ran = {name: Ran() for name in names}
+        in_rounds = {
+            name: modules[name].Rounds(plan, len(at_once) + 1)
+            for name in names
+            if name not in at_once
+        }
 
-        def next_round() -> None:
-            if IN_ROUNDS in names:
-                bar.update(task, part=IN_ROUNDS, description="")
-                with ran_rounds.going():
+        def next_rounds() -> None:
+            for name, rounds in in_rounds.items():
+                bar.update(task, part=name, description="")
+                with ran[name].going():
                     rounds.take()
 
-        for name in others:
-            next_round()
+        def finish(name: str, measure: Callable[[], Part]) -> None:
             bar.update(task, part=name, description="")
-            ran = Ran()
-            with ran.going():
-                part: Part = importlib.import_module(f"bench.{PARTS[name]}").measure(plan)
-            done(name, part, ran)
+            with ran[name].going():
+                part = measure()
+            known = {"machine": label, "seconds": plan.seconds, **ran[name].told()}
+            results["parts"][name] = {**part_to_json(part), "ran": known}
+            show(console, name, part)
             bar.advance(task)
-        next_round()
-        if IN_ROUNDS in names:
-            done(IN_ROUNDS, rounds.part(), ran_rounds)
+
+        for name in at_once:
+            next_rounds()
+            finish(name, partial(modules[name].measure, plan))
+        next_rounds()
+        for name, rounds in in_rounds.items():
+            finish(name, rounds.part)
     return results
-
-
-def _teller(bar: Progress, task: Any) -> Any:
-    return lambda doing: bar.update(task, description=doing)
 
 
 def read(path: Path) -> dict[str, Any]:

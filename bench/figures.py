@@ -7,7 +7,7 @@ pictures show.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 BLOCKS = 20  # that a run of calls is cut into: their medians say how far a p50 can be trusted
 QUANTILES = (50, 95, 99)
+ROUNDS = 5  # at least, of what is measured in rounds
 
 Cell = str | float | int | None
 
@@ -50,6 +51,13 @@ def timing(
     return Timing(
         len(values), float(p50), float(p95), float(p99), float(values.max()), cpu, kb, tuple(blocks)
     )
+
+
+def of_rounds(every: Timing, rounds: Sequence[Timing]) -> Timing:
+    """The figures of all calls, but the usual time is that of the quietest round, which is the
+    program's own and the same tomorrow; p95, p99 and the slowest stay those of all."""
+    quiet = min(rounds, key=lambda timing: timing.p50)
+    return replace(every, p50=quiet.p50, cpu=quiet.cpu, blocks=quiet.blocks)
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,10 @@ class Plan:
         """Too short for good figures: the ends of each range are enough, and what needs a browser
         or a sound server is left out."""
         return self.seconds < LEAST_S
+
+    def rounds(self, turns: int) -> int:
+        """How many rounds each of so many turns takes."""
+        return 1 if self.miniature else -(-ROUNDS // turns)
 
     def some(self, values: Sequence[Any], few: Sequence[Any]) -> Sequence[Any]:
         """All values of a range, or a few in a miniature."""

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from bench.batches import NETWORKS, batches
+from bench.batches import NETWORKS, Batches
 from bench.figures import Cell, Part, Plan, Table
 from bench.stages import LEAST, WARM, timed
 from engine.rendering.identity import load_identity
@@ -50,7 +50,10 @@ def measure(plan: Plan) -> Part:
         ("CUDA", str(torch.version.cuda)),
     ]
     part.tables["Where"] = Table(("what", "it is"), tuple(facts))
-    batches(plan, part, "cuda")
+    batches = Batches(plan, "cuda")
+    for _ in range(plan.rounds(1)):
+        batches.take()
+    batches.report(part)
     tensorrt(plan, part)
     pictures(plan, part)
     return part

@@ -7,10 +7,13 @@ import platform
 import resource
 import subprocess
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +24,8 @@ SPIN = 20_000  # additions of one turn of the jitter's loop, about a millisecond
 TURNS = 200
 MEGABYTE = 1 << 20
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100  # of /proc/stat, a second
+
+T = TypeVar("T")
 
 
 def machine() -> dict[str, Any]:
@@ -77,6 +82,12 @@ def resident(pid: int | None) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     return float("nan")
+
+
+def apart(work: Callable[..., T], *arguments: Any) -> T:
+    """What `work` returns (or raises) in a process of its own, which leaves no memory behind."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def jitter() -> dict[str, float]:

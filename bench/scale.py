@@ -8,7 +8,7 @@ from math import ceil
 
 import numpy as np
 
-from bench.batches import batches
+from bench.batches import Batches
 from bench.figures import Cell, Part, Plan, Table
 from bench.load import shows
 from bench.machine import CORES, cores
@@ -18,7 +18,6 @@ from bench.stages import (
     Watch,
     frames_of,
     hear,
-    one_torch_thread,
     renderers,
     senders,
     song,
@@ -109,13 +108,28 @@ def per_stream(plan: Plan, part: Part) -> None:
     ]
 
 
-def measure(plan: Plan) -> Part:
-    """What a stream costs; machines; and what batching networks would give here."""
-    part = Part("What one stream costs here, and the machines that many of them need")
-    per_stream(plan, part)
-    try:
-        with one_torch_thread("eager"):
-            batches(plan, part, "cpu")
-    except ImportError as error:
-        part.notes.append(f"Batches are not measured: {error}; pip install 'cantar[torch]'")
-    return part
+class Rounds:
+    """The part whose batches are measured in rounds, which other parts come between."""
+
+    def __init__(self, plan: Plan, turns: int = 1) -> None:
+        """turns: how often `take` will be called."""
+        self._plan, self._each = plan, plan.rounds(turns)
+        self._batches, self._missing = Batches(plan, "cpu"), ""
+
+    def take(self) -> None:
+        """A turn's rounds."""
+        try:
+            for _ in range(self._each):
+                self._batches.take()
+        except ImportError as error:
+            self._missing = f"Batches are not measured: {error}; pip install 'cantar[torch]'"
+
+    def part(self) -> Part:
+        """What a stream costs; machines; and what batching networks would give here."""
+        part = Part("What one stream costs here, and the machines that many of them need")
+        per_stream(self._plan, part)
+        if self._missing:
+            part.notes.append(self._missing)
+        else:
+            self._batches.report(part)
+        return part

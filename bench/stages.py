@@ -11,20 +11,19 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import count
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.figures import Part, Plan, Table, Timing, timing
+from bench.figures import Part, Plan, Table, Timing, of_rounds, timing
+from bench.machine import apart
 from bench.sound import read_sound
 from engine.avatar import Avatar, AvatarConfig, RendererConfig, Unseen, open_renderer
 from engine.motion.resting import neutral
@@ -37,7 +36,6 @@ from streaming.drawing import DrawingProcess
 WARM = 15  # frames before a stage is as fast as it stays
 LEAST = 30  # frames that are timed in any case
 TRACED = 6  # frames whose memory is traced, which is slow
-ROUNDS = 5  # at least, that each figure's frames come in; a cold start each
 ROOT = Path(__file__).resolve().parents[1]
 
 # What a stage is called, and where it hangs on an Avatar; each is inside the nearest one above it
@@ -132,14 +130,13 @@ class Tally:
             self._kb[name] = kb
 
     def timings(self) -> dict[str, Timing]:
-        """In the order in which names came first. The usual time is that of the quietest round,
-        which is the program's own and the same tomorrow; p95, p99 and the slowest are of all."""
-        return {name: self._timing(name, rounds) for name, rounds in self._rounds.items()}
-
-    def _timing(self, name: str, rounds: list[Spent]) -> Timing:
-        every = figures(np.concatenate(rounds), self._kb.get(name))
-        quiet = min(map(figures, rounds), key=lambda timing: timing.p50)
-        return replace(every, p50=quiet.p50, cpu=quiet.cpu, blocks=quiet.blocks)
+        """In the order in which names came first."""
+        return {
+            name: of_rounds(
+                figures(np.concatenate(rounds), self._kb.get(name)), [*map(figures, rounds)]
+            )
+            for name, rounds in self._rounds.items()
+        }
 
 
 def clocked(avatar: Avatar, watch: Watch) -> Avatar:
@@ -418,7 +415,7 @@ class Rounds:
 
     def __init__(self, plan: Plan, turns: int = 1) -> None:
         """turns: how often `take` will be called."""
-        self._each = 1 if plan.miniature else -(-ROUNDS // turns)
+        self._each = plan.rounds(turns)
         self._frames = -(-frames_of(plan.seconds) // (self._each * turns))
         self._tally, self._cold, self._notes = Tally(), list[dict[str, float]](), list[str]()
         self._plan = plan
@@ -428,8 +425,7 @@ class Rounds:
         cold starts."""
         for _ in range(self._each):
             self._plan.tell(f"everything, round {len(self._cold) + 1}")
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
-                found = apart.submit(one_round, self._frames).result()
+            found = apart(one_round, self._frames)
             for name, calls in found.spent.items():
                 self._tally.add(name, calls, found.kb.get(name))
             self._notes = found.notes
@@ -449,10 +445,3 @@ class Rounds:
         part.curves["waterfall"] = waterfall(found)
         cold_steps(self._cold, part)
         return part
-
-
-def measure(plan: Plan) -> Part:
-    """Every stage alone, on every runtime and renderer, and the way to the first picture."""
-    rounds = Rounds(plan)
-    rounds.take()
-    return rounds.part()
