@@ -465,6 +465,7 @@ def _format(
         samples=source.length if source is not None and hasattr(source, "realtime") else None,
         reads=tuple(filter(None, (args.input, args.voice, args.backing, args.lyrics))),
         backend=config.backend,
+        precision=config.precision,
         models=config.web.models,
     )
 

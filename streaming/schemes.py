@@ -38,8 +38,9 @@ class SinkFormat:
     width, height: pixels. fps: pictures per second. channels: of the full-band sound, 1 or 2.
     lookahead: frames of future sound each motion heard. source: what sings, as the user typed it.
     transparent: the pictures' alpha means something. samples: of the sound in all, at 48 kHz, None
-    when not known. reads: files that are being read. backend: for a sink that runs a network.
-    models: a folder of VRM models, for a sink that shows them; empty: the user's own.
+    when not known. reads: files that are being read. backend, precision: for a sink that runs a
+    network, as the avatar runs it. models: a folder of VRM models, for a sink that shows them;
+    empty: the user's own.
     """
 
     width: int
@@ -52,6 +53,7 @@ class SinkFormat:
     samples: int | None = None
     reads: tuple[str, ...] = ()
     backend: str = "auto"
+    precision: str = "auto"
     models: str = ""
 
 

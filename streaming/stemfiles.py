@@ -49,7 +49,7 @@ class StemFiles:
         """Load the separator; nothing is created before the first frame."""
         self.folder = folder
         self._length = None if fmt.samples is None else _at_16_khz(fmt.samples)
-        self._stems = Stems(Separator(shipped("separator.onnx"), fmt.backend))
+        self._stems = Stems(Separator(shipped("separator.onnx"), fmt.backend, fmt.precision))
         self._state = self._stems.initial_state()
         self._stems(np.zeros((1, SAMPLE_RATE // 10), np.float32), self._state)  # compile it now
         self._files: list[_WavFile] = []

@@ -17,7 +17,6 @@ from engine.avatar import Avatar, AvatarConfig
 from engine.hearing.separator import Separation, Separator, SeparatorState
 from engine.signals import F32, Motion, Sound
 from engine.timeline import FEATURE_RATE, FRAME, SAMPLE_RATE
-from engine.weights import shipped
 from streaming.live import run_file
 from streaming.ports import UserError
 from streaming.schemes import SinkFormat, open_sink, open_source
@@ -55,15 +54,16 @@ def read(folder: Path) -> F32:
 STEMS = ("voice", "accompaniment")
 
 
-class Tapped(Separator):
-    """The shipped separator, remembering what it said."""
+class Tapped:
+    """A separator, remembering what it said."""
 
-    def __init__(self) -> None:
-        super().__init__(shipped("separator.onnx"))
+    def __init__(self, separator: Separator) -> None:
+        self._separator = separator
+        self.initial_state = separator.initial_state
         self.said: list[F32] = []
 
     def __call__(self, x: F32, state: SeparatorState) -> tuple[Separation, SeparatorState]:
-        made, state = super().__call__(x, state)
+        made, state = self._separator(x, state)
         self.said.append(made.bands)
         return made, state
 
@@ -110,7 +110,8 @@ def test_it_hears_what_the_avatar_hears_and_changes_nothing(tmp_path: Path) -> N
     alone, beside = FakeSink(wants_picture=False), FakeSink(wants_picture=False)
     run_file(avatar, FakeSource(chunks(mix, 1600)), [alone])
     sink = StemFiles(str(tmp_path), FORMAT)
-    avatar.hearing.separator, sink._stems.separator = ears, other = Tapped(), Tapped()
+    avatar.hearing.separator = ears = Tapped(avatar.hearing.separator)
+    sink._stems.separator = other = Tapped(sink._stems.separator)
     run_file(avatar, FakeSource(chunks(mix, 1600)), [sink, beside])
     for one, two in zip(alone.frames, beside.frames, strict=True):
         for field in ("blendshapes", "head", "gaze", "hair", "body"):
