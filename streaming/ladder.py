@@ -16,7 +16,8 @@ from engine.timeline import FRAME_RATE
 
 log = logging.getLogger("cantar")
 
-WINDOW = 2 * FRAME_RATE  # frames judged together
+WINDOW = FRAME_RATE // 2  # frames judged together
+IN_A_ROW = 4  # windows that must be bad: fewer pictures are no answer to a stall that is over
 TOO_MANY = 1 / 3  # share of the drawn-for frames skipped; of fewer, skipping shows more than half
 CALM = 5 * FRAME_RATE  # frames without a skip before a step back up is tried …
 IMPATIENCE = 2  # … and how much longer each time after one that failed, …
@@ -39,7 +40,7 @@ class Ladder:
         self.told: list[str] = []
         self._levels = levels
         self._say = say
-        self._seen = self._skipped = self._calm = self._since = 0
+        self._seen = self._skipped = self._bad = self._calm = self._since = 0
         self._patience = CALM
 
     @property
@@ -60,8 +61,10 @@ class Ladder:
         self._calm = 0 if skipped else self._calm + self.stride
         self._since += self.stride
         if self._seen >= WINDOW:
-            if self._skipped > TOO_MANY * self._seen:
+            self._bad = self._bad + 1 if self._skipped > TOO_MANY * self._seen else 0
+            if self._bad == IN_A_ROW:
                 self._down()
+                self._bad = 0
             self._seen = self._skipped = 0
         if self.level and self._calm >= self._patience:
             self._up()
@@ -81,7 +84,7 @@ class Ladder:
 
     def _up(self) -> None:
         self.level -= 1
-        self._calm = self._since = self._seen = self._skipped = 0
+        self._calm = self._since = self._seen = self._skipped = self._bad = 0
         self._patience = min(LONGEST, IMPATIENCE * self._patience)
 
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from engine.motion.blendshapes import JAW_OPEN
 from engine.motion.resting import FADE, HOLD, neutral, rest_weight, rested
 from engine.signals import Motion, Picture, Sound
-from engine.timeline import FRAME, HOP, SAMPLE_RATE, frames_in
+from engine.timeline import FRAME, FRAME_RATE, HOP, SAMPLE_RATE, frames_in
 from streaming.clock import PERIOD, Pacer
-from streaming.ladder import CALM, LONGEST, STEPS, WINDOW, Ladder, enlarged
+from streaming.ladder import CALM, IN_A_ROW, LONGEST, STEPS, WINDOW, Ladder, enlarged
 from streaming.line import BACKLOG, REGULAR, LiveConfig, LiveLine, held, sing
 from streaming.live import (
     MARGIN,
@@ -319,6 +319,14 @@ def test_the_second_step_draws_smaller_pictures_at_the_same_size():
     assert (last.rgba == 9).all()
 
 
+@pytest.mark.parametrize("phase", range(0, WINDOW, 2))
+def test_a_stall_of_a_second_that_is_over_takes_no_step(phase):
+    ladder = Ladder(say=lambda text: None)
+    for frame in range(20 * FRAME_RATE):
+        ladder.observe(frame, skipped=(frame - phase) % (5 * FRAME_RATE) < FRAME_RATE)
+    assert ladder.level == ladder.steps == 0
+
+
 def test_the_ladder_goes_up_again_when_it_is_calm_and_less_eagerly_each_time():
     ladder, at = Ladder(say=lambda text: None), iter(range(10**9))
 
@@ -326,11 +334,11 @@ def test_the_ladder_goes_up_again_when_it_is_calm_and_less_eagerly_each_time():
         for _ in range(n):
             ladder.observe(next(at), skipped)
 
-    frames(WINDOW, True)
+    frames(IN_A_ROW * WINDOW, True)
     assert ladder.level == 1
     frames(CALM + 2, False)
     assert ladder.level == 0
-    frames(WINDOW, True)
+    frames(IN_A_ROW * WINDOW, True)
     frames(CALM + 2, False)
     assert ladder.level == 1  # twice the patience now
     frames(CALM + 2, False)
