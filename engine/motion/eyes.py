@@ -6,13 +6,18 @@ closing wins above a threshold, with hysteresis. The temporal Gaussian is one-si
 
 from __future__ import annotations
 
+import math
+import operator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.signals import F32
 from engine.timeline import FRAME_RATE
+
+F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -35,27 +40,46 @@ PEOPLE = EyesConfig(interval=(1.4, 3.9), duration=(0.13, 0.33))  # 0.35 a second
 BLINKS = {"paper": PAPER, "people": PEOPLE}
 
 CLOSE, OPEN = 0.55, 0.35  # long closing begins above, ends below
-GAUSSIAN = np.exp(-0.5 * (np.arange(5) / 1.3) ** 2).astype(np.float32)  # over this and 4 frames ago
-GAUSSIAN /= GAUSSIAN.sum()
+GAUSSIAN = [math.exp(-0.5 * (ago / 1.3) ** 2) for ago in range(5)]  # over this and 4 frames ago
+GAUSSIAN = [weight / sum(GAUSSIAN) for weight in GAUSSIAN]
 GAZE_LIMIT = 0.4  # radians
-GAZE_STEP = np.float32(0.45)  # share of the way to a new glance covered each frame
+GAZE_STEP = 0.45  # share of the way to a new glance covered each frame
 
 
 class EyesState(NamedTuple):
-    """Clocks in frames. closed: a long closing lasts. past: [4] unsmoothed closure."""
+    """All float64 but events."""
 
     events: np.ndarray  # [] int64, random events drawn
-    until_blink: F32  # []
-    blink_left: F32  # []
-    closed: F32  # []
-    past: F32  # [4]
-    fixation_left: F32  # []
-    glance: F32  # [2]
-    gaze: F32  # [2]
+    clocks: F64  # [3] frames until the next blink, left of this one, left of this glance
+    closed: F64  # [] 1 while a long closing lasts
+    recent: F64  # [5] unsmoothed closure, newest first
+    glance: F64  # [2]
+    gaze: F64  # [2]
 
 
-def _f(value: float) -> F32:
-    return np.array(value, np.float32)
+@dataclass(slots=True)
+class _Now:
+    """EyesState in plain numbers: a frame has a few dozen, each of which would wait for numpy."""
+
+    events: int
+    until_blink: float
+    blink_left: float
+    glance_left: float
+    closed: bool
+    recent: list[float]
+    glance: list[float]
+    gaze: list[float]
+
+
+def _unpacked(state: EyesState) -> _Now:
+    lists = (leaf.tolist() for leaf in (state.recent, state.glance, state.gaze))
+    return _Now(int(state.events), *state.clocks.tolist(), bool(state.closed), *lists)
+
+
+def _packed(now: _Now) -> EyesState:
+    clocks = now.until_blink, now.blink_left, now.glance_left
+    floats = clocks, float(now.closed), now.recent, now.glance, now.gaze
+    return EyesState(np.array(now.events), *map(np.array, floats))
 
 
 class Eyes:
@@ -72,23 +96,20 @@ class Eyes:
         if batch != 1:
             raise ValueError(f"eyes belong to one singer, got batch {batch}")
         first = self._uniform(0, self.config.interval)
-        zeros = np.zeros
-        return EyesState(
-            np.array(1), _f(first), _f(0), _f(0), zeros(4, np.float32),
-            _f(0), zeros(2, np.float32), zeros(2, np.float32),
-        )  # fmt: skip
+        return _packed(_Now(1, first, 0.0, 0.0, False, [0.0] * 5, [0.0] * 2, [0.0] * 2))
 
     def __call__(self, x: tuple[F32, F32], state: EyesState) -> tuple[tuple[F32, F32], EyesState]:
         closing, head = x
         closure = np.empty(len(closing), np.float32)
         gaze = np.empty((len(closing), 2), np.float32)
-        for n in range(len(closing)):
-            raw, state = self._shut(float(closing[n]), state)
-            recent = np.concatenate([[np.float32(raw)], state.past])
-            closure[n] = min(1.0, float(GAUSSIAN @ recent))
-            state = self._look(head[n], state._replace(past=recent[:4]))
-            gaze[n] = state.gaze
-        return (closure, gaze), state
+        now = _unpacked(state)
+        turns = head[:, :2].tolist()
+        for n, (closed, turn) in enumerate(zip(closing.tolist(), turns, strict=True)):
+            now.recent = [self._shut(closed, now), *now.recent[:4]]
+            closure[n] = min(1.0, sum(map(operator.mul, GAUSSIAN, now.recent)))
+            self._look(turn, now)
+            gaze[n] = now.gaze
+        return (closure, gaze), _packed(now)
 
     def _generator(self, event: int) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(key=self.seed, counter=event))
@@ -96,34 +117,39 @@ class Eyes:
     def _uniform(self, event: int, seconds: tuple[float, float]) -> float:
         return float(self._generator(event).uniform(*seconds)) * FRAME_RATE
 
-    def _shut(self, closing: float, state: EyesState) -> tuple[float, EyesState]:
-        """Eq. 9: the long closing if there is one, else the blink."""
-        closed = closing > (OPEN if state.closed else CLOSE)
-        if closed:
-            fresh = state._replace(closed=_f(1), blink_left=_f(0))
-            return min(1.0, max(0.0, closing)), fresh
-        if state.closed:  # eyes have just opened: the next blink is a whole interval away
-            wait = self._uniform(int(state.events), self.config.interval)
-            state = state._replace(closed=_f(0), until_blink=_f(wait), events=state.events + 1)
-        if state.blink_left > 0:
-            left = float(state.blink_left) - 1
-            if left <= 0:
-                wait = self._uniform(int(state.events), self.config.interval)
-                state = state._replace(until_blink=_f(wait + left), events=state.events + 1)
-            return min(1.0, float(state.blink_left)), state._replace(blink_left=_f(max(0.0, left)))
-        until = float(state.until_blink) - 1
-        if until <= 0:
-            lasts = self._uniform(int(state.events), self.config.duration)
-            return 0.0, state._replace(blink_left=_f(lasts), events=state.events + 1)
-        return 0.0, state._replace(until_blink=_f(until))
+    def _drawn(self, now: _Now, seconds: tuple[float, float]) -> float:
+        """Frames that the next event lasts."""
+        now.events += 1
+        return self._uniform(now.events - 1, seconds)
 
-    def _look(self, head: F32, state: EyesState) -> EyesState:
-        left = float(state.fixation_left) - 1
-        if left <= 0:
-            chance = self._generator(int(state.events))
-            glance = chance.normal(0, self.config.glance).astype(np.float32)
-            left = float(chance.uniform(*self.config.fixation)) * FRAME_RATE
-            state = state._replace(glance=glance, events=state.events + 1)
-        goal = state.glance - np.float32(self.config.steady) * head[:2]
-        gaze = state.gaze + GAZE_STEP * (np.clip(goal, -GAZE_LIMIT, GAZE_LIMIT) - state.gaze)
-        return state._replace(fixation_left=_f(left), gaze=gaze.astype(np.float32))
+    def _shut(self, closing: float, now: _Now) -> float:
+        """Eq. 9: the long closing if there is one, else the blink."""
+        if closing > (OPEN if now.closed else CLOSE):
+            now.closed, now.blink_left = True, 0.0
+            return min(1.0, max(0.0, closing))
+        if now.closed:  # eyes have just opened: the next blink is a whole interval away
+            now.closed = False
+            now.until_blink = self._drawn(now, self.config.interval)
+        if now.blink_left > 0:
+            shut, left = min(1.0, now.blink_left), now.blink_left - 1
+            if left <= 0:
+                now.until_blink = self._drawn(now, self.config.interval) + left
+            now.blink_left = max(0.0, left)
+            return shut
+        now.until_blink -= 1
+        if now.until_blink <= 0:
+            now.blink_left = self._drawn(now, self.config.duration)
+        return 0.0
+
+    def _look(self, turn: list[float], now: _Now) -> None:
+        """Move the gaze towards the glance, which a head's turn hardly takes along."""
+        now.glance_left -= 1
+        if now.glance_left <= 0:
+            chance = self._generator(now.events)
+            now.events += 1
+            now.glance = chance.normal(0, self.config.glance).tolist()
+            now.glance_left = float(chance.uniform(*self.config.fixation)) * FRAME_RATE
+        for axis in range(2):
+            goal = now.glance[axis] - self.config.steady * turn[axis]
+            goal = min(max(goal, -GAZE_LIMIT), GAZE_LIMIT)
+            now.gaze[axis] += GAZE_STEP * (goal - now.gaze[axis])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from engine.timeline import FRAME_RATE
 
 F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
 
 DT = 1.0 / FRAME_RATE  # seconds
 
@@ -48,21 +50,18 @@ class SecondaryConfig:
 
 
 class SecondaryState(NamedTuple):
-    """All float32. position, velocity: [5] springs (hair 2, shoulders 3), rad and rad/s.
-
-    chest: [2] fullness and its speed. air: [1] fullness the chest is heading for. phase: [1] of the
-    resting breath, in turns. begun: [1], 0 before the first frame: that one settles without a jerk.
+    """All float64. springs: [6, 2] position and speed of hair (2), shoulders (3) and chest (1), in
+    radians, fullness, and both per second. lungs: [2] the fullness that the chest is heading for,
+    and the phase of the resting breath in turns. begun: [], 0 before the first frame: that one
+    settles without a jerk.
     """
 
-    position: F32
-    velocity: F32
-    chest: F32
-    air: F32
-    phase: F32
-    begun: F32
+    springs: F64
+    lungs: F64
+    begun: F64
 
 
-def spring_step(frequency: float, damping: float, dt: float = DT) -> F32:
+def spring_step(frequency: float, damping: float, dt: float = DT) -> F64:
     """Exact propagator [2, 2] of (distance from the target, speed) over dt seconds.
 
     frequency in Hz, damping as a ratio: under, at or above 1. Its eigenvalues lie inside the unit
@@ -83,7 +82,7 @@ def spring_step(frequency: float, damping: float, dt: float = DT) -> F32:
         [even + decay * dt * odd, dt * odd],
         [-omega * omega * dt * odd, even - decay * dt * odd],
     ]
-    return (fade * np.array(step, np.float64)).astype(np.float32)
+    return fade * np.array(step)
 
 
 class Secondary:
@@ -95,98 +94,85 @@ class Secondary:
 
     def __init__(self, config: SecondaryConfig | None = None) -> None:
         self.config = config = config or SecondaryConfig()
-        hair = spring_step(config.hair_frequency, config.hair_damping)
-        body = spring_step(config.body_frequency, config.body_damping)
-        self._springs: F32 = np.stack([hair, hair, body, body, body], axis=-1)  # [2, 2, 5]
-        self._chest = spring_step(config.chest_frequency, 1.0)
+        hair = spring_step(config.hair_frequency, config.hair_damping).tolist()
+        body = spring_step(config.body_frequency, config.body_damping).tolist()
+        chest = spring_step(config.chest_frequency, 1.0).tolist()
+        self._steps = (hair, hair, body, body, body, chest)
         self._keep = (math.exp(-DT / config.inhale), math.exp(-DT / config.exhale))
 
     def initial_state(self, batch: int = 1) -> SecondaryState:
         """State before the first frame of one singer. Raises ValueError unless batch is 1."""
         if batch != 1:
             raise ValueError(f"Secondary follows one head per state, got batch={batch}")
-        zeros = [np.zeros(n, np.float32) for n in (5, 5, 2, 1, 1, 1)]
-        return SecondaryState(*zeros)
+        return SecondaryState(np.zeros((6, 2)), np.zeros(2), np.zeros(()))
 
     def __call__(
         self, x: tuple[F32, F32], state: SecondaryState
     ) -> tuple[tuple[F32, F32, F32], SecondaryState]:
-        """Advance by T frames. Raises ValueError when head is not [T, 6] or voice not [T]."""
-        head, voice = _checked(*x)
-        frames = head.shape[0]
-        carry, target = self._targets(head)
-        hair = np.empty((frames, 2), np.float32)
-        body = np.empty((frames, 3), np.float32)
-        breath = np.empty(frames, np.float32)
-        for n in range(frames):
-            state = self._swing(target[n], state)
-            state = self._breathe(voice[n], state)
-            hair[n] = self._limit(state.position[:2] - carry[n])
-            body[n] = state.position[2:]
-            breath[n] = min(max(state.chest[0], np.float32(0.0)), np.float32(1.0))
-        return (hair, body, breath), state
+        """Advance by T frames. Raises ValueError when head is not [T, 6] or voice not [T].
 
-    def _targets(self, head: F32) -> tuple[F32, F32]:
-        """Where the head carries the hair [T, 2] and where each spring wants to be [T, 5]."""
+        In plain numbers: a frame has a hundred of them, each of which would wait for numpy.
+        """
+        poses, voices = _checked(*x)
+        springs, (air, phase) = state.springs.tolist(), state.lungs.tolist()
+        begun = bool(state.begun)
+        made = np.empty((len(poses), 6), np.float32)
+        for n, (pose, voice) in enumerate(zip(poses, voices, strict=True)):
+            carried, targets = self._targets(*pose)
+            if not begun:
+                springs = [*((target, 0.0) for target in targets), springs[-1]]
+                begun = True
+            air, phase = self._breathe(voice, air, phase)
+            springs = list(map(_swing, self._steps, (*targets, air), springs))
+            side, fore, *body, chest = (position for position, _ in springs)
+            hair = self._limit(side - carried[0]), self._limit(fore - carried[1])
+            made[n] = (*hair, *body, min(max(chest, 0.0), 1.0))
+        after = SecondaryState(np.array(springs), np.array([air, phase]), np.array(float(begun)))
+        return (made[:, :2], made[:, 2:5], made[:, 5]), after
+
+    def _targets(
+        self, yaw: float, pitch: float, roll: float, x: float, _y: float, z: float
+    ) -> tuple[tuple[float, float], tuple[float, ...]]:
+        """Where the head carries the hair, and where each spring of hair and shoulders wants to
+        be.
+        """
         c = self.config
-        yaw, pitch, roll, x, _, z = (head[:, k] for k in range(6))
-        carry = np.empty((len(head), 2), np.float32)
-        carry[:, 0] = yaw * f32(c.hair_carry[0]) + roll * f32(c.hair_carry[2])
-        carry[:, 0] += x * f32(1.0 / c.hair_reach)
-        carry[:, 1] = pitch * f32(c.hair_carry[1]) + z * f32(1.0 / c.hair_reach)
-        target = np.empty((len(head), 5), np.float32)
-        target[:, 0] = carry[:, 0] - roll * f32(c.hair_gravity[1])
-        target[:, 1] = carry[:, 1] - pitch * f32(c.hair_gravity[0])
-        for k, angle in enumerate((yaw, pitch, roll)):
-            target[:, 2 + k] = angle * f32(c.body_share[k])
-        return carry, target
+        side = yaw * c.hair_carry[0] + roll * c.hair_carry[2] + x / c.hair_reach
+        fore = pitch * c.hair_carry[1] + z / c.hair_reach
+        hanging = side - roll * c.hair_gravity[1], fore - pitch * c.hair_gravity[0]
+        shoulders = (a * share for a, share in zip((yaw, pitch, roll), c.body_share, strict=True))
+        return (side, fore), (*hanging, *shoulders)
 
-    def _swing(self, target: F32, state: SecondaryState) -> SecondaryState:
-        if not state.begun[0]:
-            still = np.zeros(5, np.float32)
-            return state._replace(
-                position=target.copy(), velocity=still, begun=np.ones(1, np.float32)
-            )
-        away = state.position - target
-        a = self._springs
-        position = target + (a[0, 0] * away + a[0, 1] * state.velocity)
-        velocity = a[1, 0] * away + a[1, 1] * state.velocity
-        return state._replace(position=position, velocity=velocity)
-
-    def _breathe(self, voice: np.float32, state: SecondaryState) -> SecondaryState:
+    def _breathe(self, voice: float, air: float, phase: float) -> tuple[float, float]:
         """Singing lets the air out; silence fills the chest and then goes on breathing quietly."""
-        quiet = f32(1.0) - voice
-        phase = state.phase + quiet * f32(self.config.rest_rate * DT)
-        phase = phase - np.floor(phase)
-        phase = phase + voice * f32(0.1) * (np.round(phase) - phase)  # a pause starts by inhaling
-        rest = f32(0.62) - f32(0.26) * np.cos(f32(2.0 * math.pi) * phase)
-        goal = quiet * rest + voice * f32(0.06)
-        keep = quiet * f32(self._keep[0]) + voice * f32(self._keep[1])
-        air = goal + (state.air - goal) * keep
-        away, speed = state.chest[0] - air[0], state.chest[1]
-        a = self._chest
-        chest = np.empty(2, np.float32)
-        chest[0] = air[0] + (a[0, 0] * away + a[0, 1] * speed)
-        chest[1] = a[1, 0] * away + a[1, 1] * speed
-        return state._replace(phase=phase, air=air, chest=chest)
+        quiet = 1.0 - voice
+        phase = (phase + quiet * self.config.rest_rate * DT) % 1.0
+        phase += voice * 0.1 * (round(phase) - phase)  # a pause starts by inhaling
+        rest = 0.62 - 0.26 * math.cos(2.0 * math.pi * phase)
+        goal = quiet * rest + voice * 0.06
+        keep = quiet * self._keep[0] + voice * self._keep[1]
+        return goal + (air - goal) * keep, phase
 
-    def _limit(self, swing: F32) -> F32:
+    def _limit(self, swing: float) -> float:
         """Soft bound: straight near rest, never beyond hair_limit."""
-        return swing / np.sqrt(f32(1.0) + (swing / f32(self.config.hair_limit)) ** 2)
+        return swing / math.sqrt(1.0 + (swing / self.config.hair_limit) ** 2)
 
 
-def f32(value: float) -> np.float32:
-    """One float32 number, so that no step is silently done in float64."""
-    return np.float32(value)
+def _swing(step: list[list[float]], target: float, spring: tuple[float, float]) -> tuple[float, float]:
+    """Position and speed after one frame of `step`."""
+    (near, drive), (pull, lasting) = step
+    away, speed = spring[0] - target, spring[1]
+    return target + near * away + drive * speed, pull * away + lasting * speed
 
 
-def _checked(head: F32, voice: F32) -> tuple[F32, F32]:
+def _checked(head: F32, voice: F32) -> tuple[list[list[float]], list[float]]:
     head = np.asarray(head, np.float32)
     voice = np.asarray(voice, np.float32)
     if head.ndim != 2 or head.shape[1] != 6:
         raise ValueError(f"head must be [T, 6] (yaw, pitch, roll, x, y, z), got {head.shape}")
     if voice.shape != head.shape[:1]:
         raise ValueError(f"voice must be [T] = [{len(head)}], got {voice.shape}")
-    if not (np.isfinite(head).all() and np.isfinite(voice).all()):
+    poses, voices = head.tolist(), voice.tolist()
+    if not all(map(math.isfinite, (*voices, *chain.from_iterable(poses)))):
         raise ValueError("head and voice must be finite numbers")
-    return head, np.clip(voice, f32(0.0), f32(1.0))
+    return poses, [min(max(v, 0.0), 1.0) for v in voices]
