@@ -1,10 +1,11 @@
-"""Hot loop of the puppet: filled outlines, each in a colour that changes from row to row only.
+"""Hot loops of the puppet: points of its solids on the picture plane, curves through them, filled
+outlines, each in a colour that changes from row to row only.
 
 Pixels are 32-bit words of four premultiplied bytes, alpha in the highest. Coverage is exact: every
 side of an outline leaves in each row how much of each pixel lies to its right, and what has been
 left is summed up along the row (Levien, "Inside the fastest font renderer in the world", 2016).
 
-`fill` has a plain numpy twin, `fill_plain`; a test holds them together.
+Each has a plain numpy twin of the same name with `_plain`; tests hold them together.
 """
 
 from __future__ import annotations
@@ -14,12 +15,70 @@ from numba import njit
 from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
 U32 = NDArray[np.uint32]
 
 WHOLE = 256  # a pixel that is covered wholly
 EVEN, ODD = np.uint32(0x00FF00FF), np.uint32(0xFF00FF00)
 EIGHT, TOP = np.uint32(8), np.uint32(24)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def flat(points: F64, matrix: F64, moved: F64, camera: float) -> F64:
+    """Points [n, 3], turned by `matrix` [3, 3] and `moved` [3], as a camera that stands `camera`
+    units before the picture plane sees them: [n, 2].
+    """
+    seen = np.empty((len(points), 2))
+    for n in range(len(points)):
+        x, y, z = points[n]
+        depth = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + moved[2]
+        near = camera / (camera - depth)
+        for k in range(2):
+            place = matrix[k, 0] * x + matrix[k, 1] * y + matrix[k, 2] * z + moved[k]
+            seen[n, k] = place * near
+    return seen
+
+
+def flat_plain(points: F64, matrix: F64, moved: F64, camera: float) -> F64:
+    """Twin of `flat`."""
+    seen = points @ matrix.T + moved
+    return seen[:, :2] * (camera / (camera - seen[:, 2:]))
+
+
+@njit(cache=True, nogil=True)
+def stretches(points: F64, closed: bool, tension: float) -> F64:
+    """Cubic Bézier stretches of the Catmull-Rom curve through points [n, 2]: [n - 1, 6], one more
+    where it is closed; the two handles and the end of each. tension: 0 gives straight lines.
+    """
+    count = len(points)
+    made = np.empty((count if closed else count - 1, 6))
+    reach = tension / 6.0
+    for n in range(len(made)):
+        a, b = n, (n + 1) % count
+        before = (n - 1) % count if closed else max(n - 1, 0)
+        beyond = (n + 2) % count if closed else min(n + 2, count - 1)
+        for k in range(2):
+            made[n, k] = points[a, k] + reach * _tangent(points, before, b, k)
+            made[n, 2 + k] = points[b, k] - reach * _tangent(points, a, beyond, k)
+            made[n, 4 + k] = points[b, k]
+    return made
+
+
+@njit(cache=True, nogil=True)
+def _tangent(points: F64, before: int, beyond: int, k: int) -> float:
+    """Of the point between two others."""
+    return points[beyond, k] - points[before, k]
+
+
+def stretches_plain(points: F64, closed: bool, tension: float) -> F64:
+    """Twin of `stretches`."""
+    if closed:
+        around = np.concatenate([points[-1:], points, points[:2]])
+    else:
+        around = np.concatenate([points[:1], points, points[-1:]])
+    reach, ends = tension / 6.0 * (around[2:] - around[:-2]), around[1:-1]
+    return np.hstack([(ends + reach)[:-1], (ends - reach)[1:], ends[1:]])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -104,16 +163,30 @@ def _pour(
 ) -> None:
     """Paint columns `start` … `end` of a row of `left`, whose corner is at (x, y − row), and wipe
     what the sides left there."""
-    cover, shown = np.float32(0.0), _shown(ink)
-    for k in range(start, end):
+    cover, k = np.float32(0.0), start
+    while k < end:
         cover += left[row, k]
         left[row, k] = 0.0
         share = np.uint32(min(abs(cover), np.float32(1.0)) * np.float32(WHOLE) + np.float32(0.5))
-        if share == np.uint32(WHOLE):
-            picture[y, x + k] = ink + _faded(picture[y, x + k], shown)
-        elif share != np.uint32(0):
-            thin = _faded(ink, share)
-            picture[y, x + k] = thin + _faded(picture[y, x + k], _shown(thin))
+        thin = _faded(ink, share)
+        shown = _shown(thin)
+        # Columns where no side left anything are covered as this one is.
+        if share == np.uint32(0):
+            k += 1
+            while k < end and left[row, k] == 0.0:
+                k += 1
+        elif shown == np.uint32(1):
+            picture[y, x + k] = thin
+            k += 1
+            while k < end and left[row, k] == 0.0:
+                picture[y, x + k] = thin
+                k += 1
+        else:
+            picture[y, x + k] = thin + _faded(picture[y, x + k], shown)
+            k += 1
+            while k < end and left[row, k] == 0.0:
+                picture[y, x + k] = thin + _faded(picture[y, x + k], shown)
+                k += 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -72,8 +72,10 @@ class _Now:
 
 
 def _unpacked(state: EyesState) -> _Now:
-    lists = (leaf.tolist() for leaf in (state.recent, state.glance, state.gaze))
-    return _Now(int(state.events), *state.clocks.tolist(), bool(state.closed), *lists)
+    until_blink, blink_left, glance_left = state.clocks.tolist()
+    recent, glance, gaze = state.recent.tolist(), state.glance.tolist(), state.gaze.tolist()
+    events, closed = int(state.events), bool(state.closed)
+    return _Now(events, until_blink, blink_left, glance_left, closed, recent, glance, gaze)
 
 
 def _packed(now: _Now) -> EyesState:

@@ -158,7 +158,9 @@ class Secondary:
         return swing / math.sqrt(1.0 + (swing / self.config.hair_limit) ** 2)
 
 
-def _swing(step: list[list[float]], target: float, spring: tuple[float, float]) -> tuple[float, float]:
+def _swing(
+    step: list[list[float]], target: float, spring: tuple[float, float]
+) -> tuple[float, float]:
     """Position and speed after one frame of `step`."""
     (near, drive), (pull, lasting) = step
     away, speed = spring[0] - target, spring[1]

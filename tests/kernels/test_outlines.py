@@ -1,11 +1,11 @@
-"""Filled outlines against their plain twin."""
+"""The kernels of the puppet against their plain twins."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from kernels.outlines import fill, fill_plain
+from kernels.outlines import fill, fill_plain, flat, flat_plain, stretches, stretches_plain
 
 HEIGHT, WIDTH = 61, 83
 BELOW = np.uint32(0xFF203040)
@@ -74,3 +74,25 @@ def test_a_shape_that_twists_is_filled_on_both_sides():
     blue = painted(bow, opaque, [0])[..., 0]
     assert blue[20, 12] == blue[20, 28] == 255
     assert blue[12, 20] == 0x40
+
+
+def test_points_on_the_picture_plane_as_the_plain_twin():
+    chance = np.random.default_rng(1)
+    points, matrix, moved = chance.normal(0, 90, (50, 3)), chance.normal(0, 1, (3, 3)), np.ones(3)
+    seen = flat(points, matrix, moved, 1700.0)
+    np.testing.assert_allclose(seen, flat_plain(points, matrix, moved, 1700.0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("count", [2, 3, 25])
+def test_curves_as_the_plain_twin(count, closed):
+    points = np.random.default_rng(count).normal(0, 90, (count, 2))
+    made = stretches(points, closed, 0.8)
+    np.testing.assert_allclose(made, stretches_plain(points, closed, 0.8), rtol=1e-12)
+    np.testing.assert_array_equal(made[:, 4:], np.roll(points, -1, axis=0)[: len(made)])
+
+
+def test_a_curve_without_tension_is_straight():
+    points = np.array([[0.0, 0.0], [3.0, 9.0], [-6.0, 12.0]])
+    made = stretches(points, False, 0.0)
+    np.testing.assert_array_equal(made, [[0, 0, 3, 9, 3, 9], [3, 9, -6, 12, -6, 12]])

@@ -27,7 +27,8 @@ SWING_LIMIT = 0.8  # radians
 
 def finite(values: ArrayLike) -> NDArray[np.float64]:
     """Numbers as they are, anything else as rest: one bad frame must not break the show."""
-    return np.nan_to_num(np.asarray(values, np.float64), posinf=0.0, neginf=0.0)
+    numbers = np.asarray(values, np.float64)
+    return numbers if np.isfinite(numbers).all() else np.nan_to_num(numbers, posinf=0.0, neginf=0.0)
 
 
 class Puppet:
@@ -66,26 +67,26 @@ class Puppet:
         expression = express(motion)
         hair, face, torso, headset = self.hair, self.face, self.body, self.headset
         stage, laid = self.stage, hair.lay(pose, body, swing)
+        ramps = hair.ramps_at(stage.heights, pose)
         outline, neck = face.outline(pose, expression), torso.neck(pose, body)
 
-        hair.layer(stage, "back", laid["back"], pose)
+        hair.layer(stage, "back", laid["back"], ramps)
         hair.cap(canvas, pose)
-        hair.layer(stage, "sides", laid["sides"], pose)
+        hair.layer(stage, "sides", laid["sides"], ramps)
         torso.torso(canvas, body)
         torso.paint_neck(canvas, neck)
         face.throat(canvas, pose, outline, neck)
         torso.collarbones(canvas, body)
         torso.choker(canvas, pose, body, neck)
         torso.clothes(canvas, body)
-        face.skin(canvas, pose, outline, cast([laid["fringe"], laid["front"]]))
-        face.cheeks(canvas, pose, outline, expression)
+        face.skin(canvas, pose, outline, cast([laid["fringe"], laid["front"]]), expression)
         face.nose(canvas, pose, expression)
         face.lips(canvas, pose, expression)
         face.both_eyes(canvas, pose, expression)
-        hair.layer(stage, "front", laid["front"], pose)
+        hair.layer(stage, "front", laid["front"], ramps)
         hair.scalp(canvas, pose)
         hair.ahoge(canvas, pose, swing)
-        hair.layer(stage, "fringe", laid["fringe"], pose)
+        hair.layer(stage, "fringe", laid["fringe"], ramps)
         hair.gloss(canvas, pose, body, swing)
         headset.headband(canvas, pose, hair.skull(pose))
         headset.cups(canvas, pose, outline)

@@ -52,22 +52,25 @@ class FaceArt:
         jaw = np.array([expression.chin[0], expression.chin[1], expression.chin[2]])
         return curve(contour(pose, jaw, expression.puff, self.look.jaw), closed=True)
 
-    def skin(self, canvas: Any, pose: Pose, outline: Any, hair: Any) -> None:
-        """Skin with the shadow that the hair, one path, throws on it."""
+    def skin(
+        self, canvas: Any, pose: Pose, outline: Any, hair: Any, expression: Expression
+    ) -> None:
+        """Skin with the shadow that the hair, one path, throws on it, and the cheeks."""
         top, bottom = pose.at(0.0, -40.0, 60.0)[1], pose.at(0.0, 122.0, 50.0)[1]
         canvas.drawPath(outline, self.ink)
         canvas.drawPath(outline, self.ramp.paint(top, bottom))
         canvas.save()
         canvas.clipPath(outline, True)
+        canvas.save()
         drop = pose.matrix[:2, 1] * 9.0
         canvas.translate(float(drop[0]) + 2.0, float(drop[1]))
         canvas.drawPath(hair, self.shadow)
         canvas.restore()
+        self._cheeks(canvas, pose, expression)
+        canvas.restore()
 
-    def cheeks(self, canvas: Any, pose: Pose, outline: Any, expression: Expression) -> None:
+    def _cheeks(self, canvas: Any, pose: Pose, expression: Expression) -> None:
         """Blush, stronger with a smile, and the light on blown cheeks."""
-        canvas.save()
-        canvas.clipPath(outline, True)
         for k, side in enumerate((-1.0, 1.0)):
             raised = expression.cheeks[k]
             strength = self.look.blush * (0.36 + 0.22 * expression.smile + 0.2 * raised)
@@ -81,7 +84,6 @@ class FaceArt:
             canvas.restore()
             if expression.puff > 0.02:
                 self._puff_mark(canvas, pose, side, expression.puff)
-        canvas.restore()
 
     def _puff_mark(self, canvas: Any, pose: Pose, side: float, puff: float) -> None:
         canvas.save()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import skia
+from numpy.typing import NDArray
 
 from engine.rendering.identity import Palette
 from engine.rendering.puppet.pen import (
@@ -23,19 +24,20 @@ from engine.rendering.puppet.pen import (
     curve,
     fill,
     lens,
-    lenses,
     line,
     outset,
     smoothing,
 )
 from engine.rendering.puppet.rig import SHELL, SKULL, Pose, shell, skia_matrix
 from engine.rendering.puppet.stage import Stage
+from kernels.outlines import I32
 
 PLACES = np.array([0.04, 0.2, 0.38, 0.55, 0.7, 0.83, 0.93, 1.0])  # along a lock, whorl to tip
 WIDTH = np.array([1.0, 1.0, 1.0, 0.99, 0.9, 0.66, 0.36, 0.0])  # of its half width there
 LIFT = np.array([1.5, 3.0, 4.0, 5.0, 5.0, 4.0, 2.5, 1.0])  # units off the shell
 LAYERS = ("back", "sides", "front", "fringe")
 DULL = {"back": 0.5, "sides": 0.13, "front": 0.0, "fringe": 0.0, "deep": 0.18}
+RAMPS = ("shadow", "strand", "seam", "back", "sides", "front", "deep", "fringe", "fringe deep")
 SEAM = 1.7  # units of ink around a lock
 HANGING = np.linspace(0.38, 1.0, 8)  # where the cap does not hide the locks behind it
 OVER_FACE = 3  # from which of PLACES on a lock may hang over the face
@@ -45,6 +47,11 @@ SMOOTH, SMOOTH_SHADE, SMOOTH_STRAND = (smoothing(CORNERS, n) for n in (8, 7, 5))
 PARTING = np.radians(np.linspace(-84.0, 84.0, 9))
 SCALP = np.stack([shell(PARTING, np.full(9, angle)) for angle in (0.98, 0.1)])  # rim, crown
 SHINE = (0.44, 0.56)  # where the light rides on a lock of the fringe
+# Round that light: which of three places along the lock, how far from its left to its right edge.
+SPOT = ((1, 0.07), (0, 0.35), (1, 0.9), (2, 0.74), (1, 0.6), (2, 0.4), (1, 0.28), (2, 0.16))
+GLOSS = np.zeros((len(SPOT), 6))  # from the places on the left edge, then on the right
+for _row, (_place, _share) in zip(GLOSS, SPOT, strict=True):
+    _row[[_place, 3 + _place]] = 1.0 - _share, _share
 
 
 @dataclass(frozen=True)
@@ -217,19 +224,23 @@ class HairArt:
         self.shine = np.stack(
             [lock_points(lock, np.linspace(*SHINE, 3)) for lock in self.style.fringe]
         )
+        self.inks = {name: self._inks(name) for name in LAYERS}
         shadow = colour(blend(palette.hair_deep, palette.hair_tip, 0.45), 0.32)
-        self.shadow = Ramp([shadow, shadow], [0.0, 1.0])
-        strand = colour(palette.hair_line, 0.22)
-        self.strand = Ramp([strand, strand], [0.0, 1.0])
-        self.inks = {
-            name: np.array(
-                [[0, 2 if k.deep else 1, 3, 4] for k in getattr(self.style, name)], np.int32
-            )
-            for name in LAYERS
-        }
+        self.plain = [
+            Ramp([ink, ink], [0.0, 1.0]) for ink in (shadow, colour(palette.hair_line, 0.22))
+        ]
         self.ramps = {dull: self._ramp(dull) for dull in DULL.values()}
         seam = blend(palette.hair_line, palette.hair_deep, 0.15)
         self.seam = Ramp([colour(seam, 0.0), colour(seam)], [0.0, 1.0])
+
+    def _inks(self, layer: str) -> I32:
+        """Which of RAMPS each part of each lock has, as `Strands` orders them."""
+        deep = {"back": "back", "fringe": "fringe deep"}.get(layer, "deep")
+        rows = [
+            ("seam", deep if k.deep else layer, "shadow", "strand")
+            for k in getattr(self.style, layer)
+        ]
+        return np.array([[RAMPS.index(name) for name in row] for row in rows], np.int32)
 
     def _ramp(self, dull: float) -> Ramp:
         """Colours from the whorl to the tips; dull: how deep in the shade, 0 … 1."""
@@ -282,39 +293,32 @@ class HairArt:
         rim, crown = pose.flat(SCALP)
         canvas.drawPath(lens(rim, crown), self._paint(pose, 90.0, "deep"))
 
-    def layer(self, stage: Stage, name: str, strands: Strands, pose: Pose) -> None:
-        """Ink and fill one layer, lock by lock."""
-        hang = 95.0 if name == "fringe" else self.style.hang
-        ends = self._ends(pose, hang)
+    def ramps_at(self, heights: F64, pose: Pose) -> NDArray[np.uint32]:
+        """The colours of RAMPS at some heights, [9, H]."""
         top = pose.at(0.0, -112.0, 60.0)[1]
-        heights = stage.heights
-        ramps = [
-            self.seam.at(heights, top, top + 62.0),
-            self.ramps[DULL[name]].at(heights, *ends),
-            self.ramps[DULL["back" if name == "back" else "deep"]].at(heights, *ends),
-            self.shadow.at(heights, *ends),
-            self.strand.at(heights, *ends),
-        ]
+        hanging, short = self._ends(pose, self.style.hang), self._ends(pose, 95.0)
+        rows = [ramp.at(heights, *hanging) for ramp in self.plain]
+        rows.append(self.seam.at(heights, top, top + 62.0))
+        rows += [self.ramps[DULL[name]].at(heights, *hanging) for name in RAMPS[3:7]]
+        rows += [self.ramps[DULL[name]].at(heights, *short) for name in ("fringe", "deep")]
+        return np.stack(rows)
+
+    def layer(self, stage: Stage, name: str, strands: Strands, ramps: NDArray[np.uint32]) -> None:
+        """Ink and fill one layer, lock by lock; ramps: `ramps_at` the heights of the stage."""
         parts = 2 if name == "back" else 4  # nobody sees strands back there
         outlines = strands.outlines[:, :parts].reshape(-1, 2 * CORNERS, 2)
         stage.fill(outlines, ramps, self.inks[name][:, :parts].ravel())
 
     def gloss(self, canvas: Any, pose: Pose, body: Pose, swing: tuple[float, float]) -> None:
         """The ring of light, lock by lock, where a lock faces the viewer."""
-        spots = self._posed(self.shine, pose, body, swing)
+        edges = self._posed(self.shine, pose, body, swing)[:, ::2]
+        spots = GLOSS @ edges.reshape(-1, 6, 2)
         normal = self.shine[:, 1, 1] - SKULL
         facing = pose.facing(normal / np.linalg.norm(normal, axis=-1, keepdims=True))
         for k, lock in enumerate(self.style.fringe):
             if facing[k] < 0.05 or lock.deep:
                 continue
-            left, _, right = spots[k]
-            span = right - left
-            corners = [
-                left[1] + 0.07 * span[1], left[0] + 0.35 * span[0], right[1] - 0.10 * span[1],
-                left[2] + 0.74 * span[2], left[1] + 0.60 * span[1], left[2] + 0.40 * span[2],
-                left[1] + 0.28 * span[1], left[2] + 0.16 * span[2],
-            ]  # fmt: skip
-            path = curve(np.stack(corners), closed=True, tension=0.45)
+            path = curve(spots[k], closed=True, tension=0.45)
             alpha = 0.7 * min(1.0, 1.6 * float(facing[k]))
             canvas.drawPath(path, fill(colour(self.palette.hair_shine, alpha)))
 
@@ -355,6 +359,6 @@ def cast(layers: Sequence[Strands]) -> Any:
     edges = np.concatenate([strands.edges[strands.facing > 0.1] for strands in layers])
     low = edges[:, :, OVER_FACE:]
     path = skia.Path()
-    for lock in lenses(low[:, 0], low[:, 2]):
-        path.addPath(lock)
+    for lock in low:
+        path.addPath(lens(lock[0], lock[2]))
     return path

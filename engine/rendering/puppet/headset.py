@@ -6,6 +6,7 @@ turns away slides back behind the cheek, so nothing ever jumps between in front 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -90,11 +91,11 @@ class HeadsetArt:
         runs = np.split(seen, np.flatnonzero(np.diff(seen) > 1) + 1)
         whole = curve(spots)
         near = [spots[run] for run in runs if len(run) > 1]
-        for paint in (self.ink, self.band, self.sheen):
-            if len(seen) < len(ARCH):
-                _draw_outside(canvas, skull, whole, paint)
-            for run in near:
-                canvas.drawPath(curve(run), paint)
+        paints = self.ink, self.band, self.sheen
+        if len(seen) < len(ARCH):
+            _draw_outside(canvas, skull, whole, paints)
+        for path in map(curve, near):
+            _draw(canvas, path, paints)
         canvas.save()
         canvas.clipPath(skull, True)
         for run in near:
@@ -141,10 +142,10 @@ class HeadsetArt:
         seen = pose.facing(normal / np.linalg.norm(normal, axis=-1, keepdims=True)) > 0.0
         spots, first = pose.flat(dense), int(np.argmax(seen))
         near, whole = curve(spots[first:]), curve(spots)
-        for paint in (self.arm_ink, self.arm):
-            if first > 0:
-                _draw_outside(canvas, face, whole, paint)
-            canvas.drawPath(near, paint)
+        paints = self.arm_ink, self.arm
+        if first > 0:
+            _draw_outside(canvas, face, whole, paints)
+        _draw(canvas, near, paints)
         x, y = spots[-1].tolist()
         canvas.save()
         canvas.translate(x, y)
@@ -160,11 +161,17 @@ def butt(paint: Any) -> Any:
     return paint
 
 
-def _draw_outside(canvas: Any, hides: Any, path: Any, paint: Any) -> None:
+def _draw(canvas: Any, path: Any, paints: Sequence[Any]) -> None:
+    """Draw a path, one paint over the other."""
+    for paint in paints:
+        canvas.drawPath(path, paint)
+
+
+def _draw_outside(canvas: Any, hides: Any, path: Any, paints: Sequence[Any]) -> None:
     """Draw what is not hidden."""
     canvas.save()
     canvas.clipPath(hides, skia.ClipOp.kDifference, True)
-    canvas.drawPath(path, paint)
+    _draw(canvas, path, paints)
     canvas.restore()
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import skia
 from numpy.typing import NDArray
 
+from kernels.outlines import stretches
+
 F64 = NDArray[np.float64]
 Point = tuple[float, float]
 NEAREST = skia.SamplingOptions(skia.FilterMode.kNearest)
@@ -105,65 +107,37 @@ class Ramp:
 
 def curve(points: F64 | Sequence[Point], closed: bool = False, tension: float = 1.0) -> Any:
     """Smooth path (Catmull-Rom) through points [n, 2]; tension 0 gives straight lines."""
-    p = np.asarray(points, np.float64)
-    reach = _tangents(p, closed) * (tension / 6.0)
-    leave, arrive, corners = (p + reach).tolist(), (p - reach).tolist(), p.tolist()
     path = skia.Path()
-    path.moveTo(*corners[0])
-    _follow(path, leave, arrive, corners)
+    p = np.ascontiguousarray(points, np.float64)
+    path.moveTo(*p[0].tolist())
+    _follow(path, p, closed, tension)
     if closed:
-        path.cubicTo(*leave[-1], *arrive[0], *corners[0])
         path.close()
     return path
 
 
-def _tangents(p: F64, closed: bool = False) -> F64:
-    """Difference of the neighbours of every point along axis -2, twice the step at free ends."""
-    step = np.empty_like(p)
-    step[..., 1:-1, :] = p[..., 2:, :] - p[..., :-2, :]
-    if closed:
-        step[..., 0, :] = p[..., 1, :] - p[..., -1, :]
-        step[..., -1, :] = p[..., 0, :] - p[..., -2, :]
-    else:
-        step[..., 0, :] = p[..., 1, :] - p[..., 0, :]
-        step[..., -1, :] = p[..., -1, :] - p[..., -2, :]
-    return step
-
-
-Corners = list[list[float]]
-
-
-def _follow(path: Any, leave: Corners, arrive: Corners, corners: Corners) -> None:
-    for (a, b), (c, d), (e, f) in zip(leave, arrive[1:], corners[1:], strict=False):
-        path.cubicTo(a, b, c, d, e, f)
+def _follow(path: Any, points: F64, closed: bool = False, tension: float = 1.0) -> None:
+    """Go on along a curve from its first point."""
+    for stretch in stretches(points, closed, tension).tolist():
+        path.cubicTo(*stretch)
 
 
 def lens(left: F64, right: F64) -> Any:
     """Closed path down one smooth edge and back up the other; both are [n, 2] from root to tip."""
-    return lenses(left[None], right[None])[0]
-
-
-def lenses(left: F64, right: F64) -> list[Any]:
-    """Many lenses at once: edges [L, n, 2]."""
-    edges = np.stack([left, right[:, ::-1]], axis=1)
-    reach = _tangents(edges) / 6.0
-    leave, arrive, corners = (edges + reach).tolist(), (edges - reach).tolist(), edges.tolist()
-    paths = []
-    for k in range(len(corners)):
-        path = skia.Path()
-        path.moveTo(*corners[k][0][0])
-        _follow(path, leave[k][0], arrive[k][0], corners[k][0])
-        path.lineTo(*corners[k][1][0])
-        _follow(path, leave[k][1], arrive[k][1], corners[k][1])
-        path.close()
-        paths.append(path)
-    return paths
+    path, back = curve(left), np.ascontiguousarray(right[::-1])
+    path.lineTo(*back[0].tolist())
+    _follow(path, back)
+    path.close()
+    return path
 
 
 def outset(left: F64, right: F64, by: float) -> tuple[F64, F64]:
     """Edges [L, n, 2] of lenses that are larger by so much on each side and at the tip."""
     edges = np.stack([left, right], axis=1)
-    along = _tangents(edges)
+    along = np.empty_like(edges)
+    along[:, :, 1:-1] = edges[:, :, 2:] - edges[:, :, :-2]
+    along[:, :, 0] = edges[:, :, 1] - edges[:, :, 0]
+    along[:, :, -1] = edges[:, :, -1] - edges[:, :, -2]
     along /= np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-9)
     across = np.stack([along[..., 1], -along[..., 0]], axis=-1)
     side = np.sign((across[:, 0] * (left - right)).sum(-1, keepdims=True))  # of a lens that twists

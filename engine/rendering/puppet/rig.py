@@ -12,9 +12,12 @@ from functools import cached_property
 
 import numpy as np
 import skia
-from numpy.typing import NDArray
 
 from engine.rendering.puppet.pen import F64, Point
+from kernels.outlines import flat
+
+Row = tuple[float, float, float]
+Affine = tuple[Row, Row]  # the upper two rows of a matrix
 
 METRE = 1150.0  # design units per metre
 CAMERA = 1700.0  # design units from the camera to the head at rest
@@ -116,19 +119,27 @@ class Pose:
     def _moved(self) -> F64:
         return self.pivot + self.shift - self.matrix @ self.pivot
 
+    @cached_property
+    def _rows(self) -> list[list[float]]:
+        """For single points, where numpy is slow."""
+        return np.column_stack([self.matrix, self._moved]).tolist()
+
     def view(self, points: F64) -> F64:
         """Points [..., 3] as the camera meets them, before perspective."""
         return points @ self.matrix.T + self._moved
 
     def flat(self, points: F64) -> F64:
         """Points [..., 3] on the picture plane [..., 2], design units."""
-        seen = self.view(points)
-        return seen[..., :2] * (CAMERA / (CAMERA - seen[..., 2:]))
+        shape = points.shape[:-1]
+        rows = np.ascontiguousarray(points, np.float64).reshape(-1, 3)
+        return flat(rows, self.matrix, self._moved, CAMERA).reshape(*shape, 2)
 
     def at(self, x: float, y: float, z: float) -> Point:
         """One point on the picture plane."""
-        spot = self.flat(np.array([x, y, z]))
-        return float(spot[0]), float(spot[1])
+        rows = self._rows
+        seen, high, depth = (a * x + b * y + c * z + moved for a, b, c, moved in rows)
+        near = CAMERA / (CAMERA - depth)
+        return seen * near, high * near
 
     def facing(self, normals: F64) -> F64:
         """How much directions [..., 3] look at the camera, -1 … 1."""
@@ -143,39 +154,31 @@ class Pose:
 
     def decal(
         self, x: float, y: float, z: float, slope: tuple[float, float] = (0.0, 0.0)
-    ) -> NDArray:
-        """Affine [3, 3] that lays local units on the face around (x, y, z).
+    ) -> Affine:
+        """Matrix that lays local units on the face around (x, y, z).
 
         slope: how z changes per unit of x and of y there.
         """
         reach = 12.0
-        spots = np.array(
-            [[x, y, z], [x + reach, y, z + reach * slope[0]], [x, y + reach, z + reach * slope[1]]]
-        )
-        origin, right, down = self.flat(spots)
-        matrix = np.eye(3)
-        matrix[:2, 0] = (right - origin) / reach
-        matrix[:2, 1] = (down - origin) / reach
-        matrix[:2, 2] = origin
-        return matrix
+        u, v = self.at(x, y, z)
+        right = self.at(x + reach, y, z + reach * slope[0])
+        down = self.at(x, y + reach, z + reach * slope[1])
+        across = (right[0] - u) / reach, (down[0] - u) / reach, u
+        return across, ((right[1] - v) / reach, (down[1] - v) / reach, v)
 
-    def outline(self, lift: float) -> F64:
-        """Ellipse of the hair's shell, `lift` units off, as an affine [3, 3] of the unit circle."""
+    def outline(self, lift: float) -> Affine:
+        """Ellipse of the hair's shell, `lift` units off, as a matrix of the unit circle."""
         spread = self.matrix @ np.diag((SHELL + lift) ** 2) @ self.matrix.T
         root = np.linalg.cholesky(spread[:2, :2])
         centre = self.view(SKULL)
         zoom = CAMERA / (CAMERA - centre[2])
-        matrix = np.eye(3)
-        matrix[:2, :2] = root * zoom
-        matrix[:2, 2] = centre[:2] * zoom
-        return matrix
+        (a, b, u), (c, d, v) = (np.column_stack([root, centre[:2]]) * zoom).tolist()
+        return (a, b, u), (c, d, v)
 
 
-def skia_matrix(m: NDArray) -> skia.Matrix:
-    """Affine [3, 3] as a skia matrix."""
+def skia_matrix(affine: Affine) -> skia.Matrix:
     matrix = skia.Matrix()
-    (a, b, c), (d, e, f) = m[0].tolist(), m[1].tolist()
-    matrix.setAll(a, b, c, d, e, f, 0.0, 0.0, 1.0)
+    matrix.setAll(*affine[0], *affine[1], 0.0, 0.0, 1.0)
     return matrix
 
 

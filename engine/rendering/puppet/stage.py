@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,15 +64,15 @@ class Stage:
         canvas.translate(0.0, -self.foot)
         return canvas
 
-    def fill(self, outlines: F64, ramps: Sequence[NDArray[np.uint32]], inks: I32) -> None:
+    def fill(self, outlines: F64, ramps: NDArray[np.uint32], inks: I32) -> None:
         """Paint outlines over what is there, in half the time that skia takes.
 
-        outlines: [K, n, 2] design units, closed. ramps: for each of `heights` a colour; inks: [K]
-        which ramp each outline has.
+        outlines: [K, n, 2] design units, closed. ramps: [R, H] for each of `heights` a colour;
+        inks: [K] which ramp each outline has.
         """
         corner = np.array([0.5 * self.config.width, self.config.height - self.scale * self.foot])
         spots = (outlines * self.scale + corner).astype(np.float32)
-        fill(self.pixels, spots, np.stack(ramps), inks, self.room)
+        fill(self.pixels, spots, ramps, inks, self.room)
 
     def close(self) -> NDArray[np.uint8]:
         """The finished picture [H, W, 4], straight alpha, its own memory."""
