@@ -25,7 +25,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.compare import compare
 from bench.figures import Part, Plan, part_from_json, part_to_json
-from bench.machine import Neighbours, jitter, machine
+from bench.machine import Neighbours, here_and_now, jitter, machine
 from bench.report import BEGIN, headline, markdown, show, show_comparison, show_promises
 
 HERE = Path(__file__).parent
@@ -36,7 +36,7 @@ PARTS = {
 }  # fmt: skip
 SECONDS = 30.0
 LIMIT = 0.10  # of a regression
-FORMAT = 2  # of results.json
+FORMAT = 3  # of results.json
 
 
 class Unusable(ValueError):
@@ -66,7 +66,7 @@ def run(names: Sequence[str], plan: Plan, console: Console) -> dict[str, Any]:
     """Measure parts, one after another, and the rounds of those that have any before, between and
     after the others, so that a neighbour who is busy for minutes is not in all of them: results as
     results.json has them."""
-    about = machine()
+    about, began = machine(), here_and_now()
     about["steadiness"] = jitter()
     label = f"{about['cpu']}, {about['cores']} cores"
     results: dict[str, Any] = {"format": FORMAT, "machines": {label: about}, "parts": {}}
@@ -94,7 +94,7 @@ def run(names: Sequence[str], plan: Plan, console: Console) -> dict[str, Any]:
             bar.update(task, part=name, description="")
             with ran[name].going():
                 part = measure()
-            known = {"machine": label, "seconds": plan.seconds, **ran[name].told()}
+            known = {"machine": label, **began, "seconds": plan.seconds, **ran[name].told()}
             results["parts"][name] = {**part_to_json(part), "ran": known}
             show(console, name, part)
             bar.advance(task)

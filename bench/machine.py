@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores that we may use, memory, system, versions and the state of the code."""
+    """Processor, cores that we may use, memory, system and versions."""
     return {
         "cpu": _cpu(),
         "cores": cores(),
@@ -37,9 +37,12 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
-        "code": _commit(),
-        "when": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
+
+
+def here_and_now() -> dict[str, str]:
+    """The state of the code, and the time."""
+    return {"code": _commit(), "when": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")}
 
 
 def cores() -> int:

@@ -44,7 +44,8 @@ def _part(name: str, part: Part, machine: str, ran: dict[str, Any]) -> Iterator[
     yield f"## {name}"
     yield ""
     took = f"{ran['took, s']:.0f} s, others took {ran['cores of others']:.2f} of a core meanwhile"
-    yield f"{part.about}. ({machine}; `--seconds {ran['seconds']:g}`; {took}.)"
+    code = f"Cantar at {ran['code']}, {ran['when']}"
+    yield f"{part.about}. ({machine}; {code}; `--seconds {ran['seconds']:g}`; {took}.)"
     yield ""
     if part.timings:
         rows = [[title, *_timing(timing)] for title, timing in part.timings.items()]
@@ -65,7 +66,7 @@ def _part(name: str, part: Part, machine: str, ran: dict[str, Any]) -> Iterator[
 def _machine(about: dict[str, Any]) -> Iterator[str]:
     cpu, cores, memory = about["cpu"], about["cores"], about["memory, GB"]
     yield f"{cpu}, {cores} cores, {memory} GB, {about['system']}, Python {about['python']};"
-    yield f"{about['libraries']}; Cantar at {about['code']}, {about['when']}."
+    yield f"{about['libraries']}."
     steady = about["steadiness"]
     yield (
         f"The same work repeated took at p99 {steady['p99 / p50']:.2f} and at most"
