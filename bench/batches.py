@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -123,8 +122,8 @@ class Batches:
         rows: list[tuple[Cell, ...]] = []
         curves: dict[str, dict[str, list[float]]] = {}
         for network, way, batch in self._rounds[0]:
-            rounds = [taken[network, way, batch] for taken in self._rounds]
-            found = of_rounds(timing([*chain(*rounds)]), [*map(timing, rounds)])
+            rounds = [np.array(taken[network, way, batch]) for taken in self._rounds]
+            found = of_rounds(timing(np.concatenate(rounds)), [*map(timing, rounds)])
             name = f"{network}, {way}"
             part.timings[f"{name} on {self._device}, {batch} streams"] = found
             rate, each = NETWORKS[network][1], found.p50 / batch

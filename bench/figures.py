@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 BLOCKS = 20  # that a run of calls is cut into: their medians say how far a p50 can be trusted
 QUANTILES = (50, 95, 99)
+STRETCH = 50  # calls, whose median can be trusted
 ROUNDS = 5  # at least, of what is measured in rounds
 
 Cell = str | float | int | None
@@ -53,10 +54,16 @@ def timing(
     )
 
 
-def of_rounds(every: Timing, rounds: Sequence[Timing]) -> Timing:
-    """The figures of all calls, but the usual time is that of the quietest round, which is the
-    program's own and the same tomorrow; p95, p99 and the slowest stay those of all."""
-    quiet = min(rounds, key=lambda timing: timing.p50)
+def stretches(calls: NDArray[Any]) -> list[NDArray[Any]]:
+    """A round's calls [n, …], cut into as many stretches as have STRETCH calls each, at least one:
+    neighbours come and go within a round, too."""
+    return np.array_split(calls, max(1, len(calls) // STRETCH))
+
+
+def of_rounds(every: Timing, stretches: Sequence[Timing]) -> Timing:
+    """The figures of all calls, but the usual time is that of the quietest stretch of a round,
+    which is the program's own and the same tomorrow; p95, p99 and the slowest stay those of all."""
+    quiet = min(stretches, key=lambda timing: timing.p50)
     return replace(every, p50=quiet.p50, cpu=quiet.cpu, blocks=quiet.blocks)
 
 

@@ -17,9 +17,11 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from bench.figures import Cell, Part, Plan, Table, timing
+from bench.figures import STRETCH, Cell, Part, Plan, Table
+from bench.machine import apart
 from bench.quality import mouth_class, phone_rows, stems_of
 from bench.singing import songs_of
+from bench.stages import WARM, Spent, Tally
 from bench.syllables import Train, answer, train
 from engine.avatar import Avatar, AvatarConfig, Unseen
 from engine.hearing import mfcc
@@ -177,13 +179,12 @@ class Ours:
 
 
 class Heard(NamedTuple):
-    """shapes: [k, 52]. times: [k] s of sound that had been heard when each came. ms, cpu: of each
-    call, and processor ms of their mean."""
+    """shapes: [k, 52]. times: [k] s of sound that had been heard when each came. spent: of each
+    call."""
 
     shapes: F32
     times: np.ndarray
-    ms: list[float]
-    cpu: float
+    spent: Spent
 
 
 def run(peer: Peer, sound: F32, lookahead: int = 0) -> Heard:
@@ -191,16 +192,14 @@ def run(peer: Peer, sound: F32, lookahead: int = 0) -> Heard:
     frames = -(-sound.shape[1] // FRAME)
     whole = np.zeros((1, (frames + lookahead + 1) * FRAME), np.float32)
     whole[:, : sound.shape[1]] = sound
-    shapes, times, ms = [], [], []
-    cpu = time.process_time()
+    shapes, times, spent = [], [], []
     for end in range(FRAME, whole.shape[1] + 1, FRAME):
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         made = peer(whole[:, end - FRAME : end])
-        ms.append(1000 * (time.perf_counter() - began))
+        spent.append((time.perf_counter() - began, time.process_time() - cpu))
         shapes.append(made)
         times += [end / SAMPLE_RATE] * len(made)
-    cpu = 1000 * (time.process_time() - cpu) / len(ms)
-    return Heard(np.concatenate(shapes)[:frames], np.array(times[:frames]), ms, cpu)
+    return Heard(np.concatenate(shapes)[:frames], np.array(times[:frames]), 1000 * np.array(spent))
 
 
 # ---- what is compared ----------------------------------------------------------------------------
@@ -259,18 +258,15 @@ def scores(song: Song, mixed: F32, alone: F32) -> dict[str, float]:
 def compare(way: Way, songs: Sequence[Song], syllables: Train, part: Part) -> dict[str, Cell]:
     """One way's figures, means over songs, each calibrated on another."""
     profiles = [calibrated(song) for song in songs]
-    found, ms, cpu = [], [], []
+    found = []
     for n, song in enumerate(songs):
         profile = profiles[(n + 1) % len(songs)]
         mixture, backing = song.stems.sum(axis=0, keepdims=True), song.stems[1:]
         mixed = run(way.make(profile), mixture, way.lookahead)
         alone = run(way.make(profile), backing, way.lookahead)
         found.append(scores(song, mixed.shapes, alone.shapes))
-        ms += mixed.ms
-        cpu.append(mixed.cpu)
     said = run(way.make(profiles[0]), syllables.sound, way.lookahead)
-    timed = timing(ms, cpu=float(np.mean(cpu)))
-    part.timings[f"{way.name}, per frame"] = timed
+    timed = part.timings[f"{way.name}, per frame"]
     try:
         lag: Cell = 1000 * answer(said.times, said.shapes[:, JAW_OPEN], syllables.onsets).lag
     except ValueError as error:
@@ -308,13 +304,52 @@ def offline(songs: Sequence[Song], part: Part) -> dict[str, Cell] | None:
     return {FIGURES[1]: 1000 * spent / frames, FIGURES[2]: float("inf"), **means}
 
 
-def measure(plan: Plan) -> Part:
-    """Every way on the held-out songs and on syllables; and what others publish."""
-    part = Part("Ways to move a mouth, on the same sound; songs that no network was trained on")
-    songs = [load(path, AvatarConfig().style) for path in songs_of(plan)]
+def one_round(ways: Sequence[int], path: Path) -> dict[str, Spent]:
+    """What some of WAYS take for each frame of a song, after a few that are not counted."""
+    song = load(path, AvatarConfig().style)
+    profile, mixture = calibrated(song), song.stems.sum(axis=0, keepdims=True)
+    chosen = [WAYS[n] for n in ways]
+    return {
+        f"{way.name}, per frame": run(way.make(profile), mixture, way.lookahead).spent[WARM:]
+        for way in chosen
+    }
+
+
+class Rounds:
+    """The part whose timings are measured in rounds, which other parts come between."""
+
+    def __init__(self, plan: Plan, turns: int = 1) -> None:
+        """turns: how often `take` will be called."""
+        self._plan, self._each = plan, plan.rounds(turns)
+        self._ways = plan.some(range(len(WAYS)), (0, 1, len(WAYS) - 1))
+        self._songs = songs_of(plan)
+        self._tally, self._taken = Tally(), 0
+
+    def take(self) -> None:
+        """A turn's rounds, each in a process of its own."""
+        for _ in range(self._each):
+            self._taken += 1
+            self._plan.tell(f"every way, round {self._taken}")
+            for name, calls in apart(one_round, self._ways, self._songs[0]).items():
+                self._tally.add(name, calls)
+
+    def part(self) -> Part:
+        """Every way on the held-out songs and on syllables; and what others publish."""
+        part = Part(
+            "Ways to move a mouth, on the same sound; songs that no network was trained on."
+            f" Timed in {self._taken} rounds, p50 of the quietest {STRETCH} calls or more",
+            self._tally.timings(),
+        )
+        side_by_side(self._plan, self._songs, [WAYS[n] for n in self._ways], part)
+        return part
+
+
+def side_by_side(plan: Plan, paths: Sequence[Path], ways: Sequence[Way], part: Part) -> None:
+    """Both tables; `part` has the timings."""
+    songs = [load(path, AvatarConfig().style) for path in paths]
     syllables = train(plan.seconds)
     found: dict[str, dict[str, Cell]] = {}
-    for way in plan.some(WAYS, (WAYS[0], WAYS[1], WAYS[-1])):
+    for way in ways:
         plan.tell(way.name)
         found[way.name] = compare(way, songs, syllables, part)
     if not plan.miniature:
@@ -331,7 +366,6 @@ def measure(plan: Plan) -> Part:
     part.notes.append(
         "Nobody of them publishes how long it takes from a microphone to the moving mouth."
     )
-    return part
 
 
 def _known(figure: Cell) -> Cell:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.figures import Part, Plan, Table, Timing, of_rounds, timing
+from bench.figures import STRETCH, Part, Plan, Table, Timing, of_rounds, stretches, timing
 from bench.machine import apart
 from bench.sound import read_sound
 from engine.avatar import Avatar, AvatarConfig, RendererConfig, Unseen, open_renderer
@@ -35,6 +35,7 @@ from streaming.drawing import DrawingProcess
 
 WARM = 15  # frames before a stage is as fast as it stays
 LEAST = 30  # frames that are timed in any case
+HEARD = 6  # times as many frames are heard as drawn: it is quick
 TRACED = 6  # frames whose memory is traced, which is slow
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -133,7 +134,8 @@ class Tally:
         """In the order in which names came first."""
         return {
             name: of_rounds(
-                figures(np.concatenate(rounds), self._kb.get(name)), [*map(figures, rounds)]
+                figures(np.concatenate(rounds), self._kb.get(name)),
+                [figures(part) for calls in rounds for part in stretches(calls)],
             )
             for name, rounds in self._rounds.items()
         }
@@ -368,9 +370,10 @@ class Round(NamedTuple):
 
 
 def one_round(frames: int) -> Round:
-    """Open everything, and time so many frames of each after a few that are not counted."""
+    """Open everything, and time so many pictures of each renderer, and HEARD times as many frames
+    of hearing, after a few that are not counted."""
     taken = Round({}, {}, [])
-    samples = song(frames)
+    samples = song(HEARD * frames)
     hearer = Hearer(AvatarConfig())
     heard, motions = hearer.hear(samples)
     taken.spent.update(heard)
@@ -436,7 +439,8 @@ class Rounds:
         """All rounds."""
         part = Part(
             "Each stage's calls, timed one after another on an otherwise idle line, in"
-            f" {len(self._cold)} rounds: p50 of the quietest, the rest of all",
+            f" {len(self._cold)} rounds: p50 of the quietest {STRETCH} calls or more, the rest of"
+            " all",
             notes=self._notes,
         )
         found = self._tally.timings()

@@ -259,6 +259,13 @@ def test_the_usual_time_is_that_of_the_quietest_round_and_the_tail_of_all() -> N
     assert (found.cpu, found.kb, set(found.blocks)) == (1.0, 7.0, {2.0})
 
 
+def test_neighbours_who_stay_for_most_of_every_round_do_not_count() -> None:
+    tally = stages.Tally()
+    calls = np.array([[5.0, 3.0]] * 160 + [[2.0, 1.0]] * 60)
+    tally.add("separator", calls)
+    assert tally.timings()["separator"].p50 == 2.0
+
+
 def test_percentiles_are_ordered_and_nothing_is_not_timed() -> None:
     found = timing([3.0, 1.0, 2.0])
     assert (found.p50, found.max, found.count) == (2, 3, 3)
