@@ -273,6 +273,14 @@ def test_percentiles_are_ordered_and_nothing_is_not_timed() -> None:
         timing([])
 
 
+def test_visits_to_the_page_are_told_as_one() -> None:
+    visits = [
+        syllables.Answer(lag, np.full(n, lag), n) for n, lag in ((2, 0.15), (1, 0.19), (3, 0.16))
+    ]
+    lag, each, missed = latency.together(visits)
+    assert (lag, sorted(each), missed) == (0.16, [0.15] * 2 + [0.16] * 3 + [0.19], 6)
+
+
 @pytest.mark.parametrize("delay", [-0.05, 0.0, 0.12, 0.4])
 def test_a_mouth_answers_a_train_at_one_delay_only(delay: float) -> None:
     """A jaw that opens over 60 ms, shown in pictures that stay until the next one."""
