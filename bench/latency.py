@@ -42,7 +42,7 @@ USUAL = AvatarConfig().lookahead
 SMALL = 192  # pixels, of a miniature's pictures
 LOUD = 0.02  # of full scale: below it the delayed sound is between syllables
 LEAST_SYLLABLES = 3.0  # s of train, however short the plan
-VISITS = 4  # to the page
+VISITS = 8  # to the page, each half as long as other figures take
 
 
 class Witness:
@@ -351,7 +351,7 @@ def through_chromium(plan: Plan, part: Part) -> tuple[Cell, ...] | None:
         visits = []
         for visit in range(VISITS):
             plan.tell(f"Chromium, visit {visit + 1} of {VISITS}")
-            visits.append(page.mouth(plan.seconds, config, plan.folder / f"visit-{visit}"))
+            visits.append(page.mouth(plan.seconds / 2, config, plan.folder / f"visit-{visit}"))
         mouth = together([mouth for mouth, _ in visits])
         heard = float(np.median([heard for _, heard in visits]))
         plan.tell("Chromium, by marks")
