@@ -42,7 +42,8 @@ USUAL = AvatarConfig().lookahead
 SMALL = 192  # pixels, of a miniature's pictures
 LOUD = 0.02  # of full scale: below it the delayed sound is between syllables
 LEAST_SYLLABLES = 3.0  # s of train, however short the plan
-VISITS = 8  # to the page, each half as long as other figures take
+VISITS = 8  # to the page
+LEAST_VISIT = 5.0  # s; a visit is half as long as other figures take, and at least so long
 
 
 class Witness:
@@ -348,10 +349,10 @@ def through_chromium(plan: Plan, part: Part) -> tuple[Cell, ...] | None:
     web = WebConfig(sessions=1, drain_s=0.0)
     config = ShowConfig(vigour=0.0, web=web)
     try:
-        visits = []
+        lasts, visits = max(LEAST_VISIT, plan.seconds / 2), []
         for visit in range(VISITS):
             plan.tell(f"Chromium, visit {visit + 1} of {VISITS}")
-            visits.append(page.mouth(plan.seconds / 2, config, plan.folder / f"visit-{visit}"))
+            visits.append(page.mouth(lasts, config, plan.folder / f"visit-{visit}"))
         mouth = together([mouth for mouth, _ in visits])
         heard = float(np.median([heard for _, heard in visits]))
         plan.tell("Chromium, by marks")
