@@ -251,6 +251,7 @@ class Sessions:
         await asyncio.gather(*(self.end(session.id) for session in self.live))
         await asyncio.gather(*self._ending, *self._leaving)
         await self._in_executor(self._wings.close)
+        self._clockwork = None  # aiohttp remembers a server for good, and the task remembers shows
         gc.unfreeze()
 
     def direct(self, request: dict[str, Any]) -> None:
@@ -435,16 +436,20 @@ class Sessions:
         while True:
             await asyncio.sleep(LEVELS_EVERY)
             count += 1
-            for session in self.live:
-                if session.peer is None:
-                    continue
-                try:
-                    session.peer.send(session.levels())
-                    if count % REAP_EVERY == 0:
-                        await self._examine(session, session.peer)
-                except Exception:  # one bad connection: the others must go on being watched
-                    log.exception("a connection cannot be watched; its show ends")
-                    self._end_soon(session)
+            await self._look(examine=count % REAP_EVERY == 0)
+
+    async def _look(self, *, examine: bool) -> None:
+        """One look at every show; `_watch` itself would remember the last one for good."""
+        for session in self.live:
+            if session.peer is None:
+                continue
+            try:
+                session.peer.send(session.levels())
+                if examine:
+                    await self._examine(session, session.peer)
+            except Exception:  # one bad connection: the others must go on being watched
+                log.exception("a connection cannot be watched; its show ends")
+                self._end_soon(session)
 
     async def _examine(self, session: Session, peer: Peer) -> None:
         """Once a second: is the page there, what does its panel show, has the show to end?"""

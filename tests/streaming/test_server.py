@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -134,6 +136,41 @@ def test_a_peer_sees_and_hears_the_demo_on_one_clock(run):
         assert shows == []
 
     run(scenario)
+
+
+async def a_show_and_its_singer(client, server):
+    """Of a show that was seen and watched, and is over."""
+    visitor = Visitor(client)
+    await visitor.ask(input="demo")
+    await visitor.seen(15)
+    assert any(message["type"] == "levels" for message in visitor.messages)
+    (session,) = server.sessions.live
+    found = weakref.ref(session), weakref.ref(session.performer.cast.avatar)
+    await visitor.leave()
+    await gone(server)
+    return found
+
+
+def test_a_show_that_is_over_is_forgotten(run):
+    async def scenario(server, client):
+        show, _ = await a_show_and_its_singer(client, server)
+        gc.collect()
+        assert show() is None
+
+    run(scenario)
+
+
+def test_a_server_that_has_ended_keeps_no_singer():
+    """aiohttp keeps the server itself for good."""
+    left = []
+
+    async def scenario():
+        async with serving(show()) as (server, client):
+            left.extend(await a_show_and_its_singer(client, server))
+
+    run_apart(scenario)
+    gc.collect()
+    assert [it() for it in left] == [None, None]
 
 
 async def check_clock(visitor):
