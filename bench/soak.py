@@ -6,6 +6,7 @@ the line itself against a source whose clock is off by 200 ppm, first fast and t
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -15,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.figures import Cell, Part, Plan, Table
-from bench.machine import resident
+from bench.machine import apart, resident
 from bench.sound import Clip, Entering, read_sound
 from engine.avatar import Avatar, AvatarConfig
 from engine.signals import Motion, Picture, Sound
@@ -25,6 +26,8 @@ from streaming.drawing import DrawingProcess
 from streaming.line import LiveConfig, LiveLine
 from streaming.live import run_live, warm_up
 from tests.fakes import Clock, FakeAvatar, Simulation, SourceClock, arrivals, index_of
+
+Curve = dict[str, list[float]]
 
 DAY_H = 24.0
 OFF = 200e-6  # by which the simulated source's clock is fast, then slow
@@ -75,10 +78,10 @@ def vitals(began: float, child: int | None) -> Vitals:
     return Vitals(time.monotonic() - began, megabytes, files, threads)
 
 
-def real(plan: Plan, part: Part) -> dict[str, Cell]:
-    """A live show of the demo song, again and again, for the plan's seconds."""
+def real(seconds: float) -> tuple[dict[str, Cell], dict[str, Curve]]:
+    """A live show of the demo song, again and again: its figures, and how it went."""
     config = AvatarConfig()
-    frames = round(plan.seconds * FRAME_RATE)
+    frames = round(seconds * FRAME_RATE)
     log, seen, over = Log(frames), [], threading.Event()
     with DrawingProcess(config) as drawing:
         drawing.ready()
@@ -86,7 +89,7 @@ def real(plan: Plan, part: Part) -> dict[str, Cell]:
         clip = Clip(read_sound("demo"), frames * FRAME)
         warmth = warm_up(avatar, channels=clip.channels, pictures=True)
         source, began = Entering(Paced(clip)), time.monotonic()
-        every = max(LEAST_EVERY, plan.seconds / STRETCHES)
+        every = max(LEAST_EVERY, seconds / STRETCHES)
 
         def look() -> None:
             while not over.wait(every):
@@ -99,8 +102,7 @@ def real(plan: Plan, part: Part) -> dict[str, Cell]:
         thread.join()
     late = 1000 * (log.rows[:, 0] - source.began - np.arange(frames) / FRAME_RATE)
     late[log.rows[:, 1] != 1] = np.nan
-    _curves(part, late, seen)
-    return {
+    figures: dict[str, Cell] = {
         "hours": frames / FRAME_RATE / 3600,
         "frames of sound": frames,
         "frames out": log.frames,
@@ -110,18 +112,20 @@ def real(plan: Plan, part: Part) -> dict[str, Cell]:
         "largest skew, ms": 1000 * float(np.nanmax(np.abs(log.rows[:, 2]))),
         **_held(seen),
     }
+    return figures, _curves(late, seen)
 
 
-def _curves(part: Part, late: np.ndarray, seen: list[Vitals]) -> None:
+def _curves(late: np.ndarray, seen: list[Vitals]) -> dict[str, Curve]:
     stretches = [piece[~np.isnan(piece)] for piece in np.array_split(late, STRETCHES)]
     middles = (np.arange(STRETCHES) + 0.5) * len(late) / FRAME_RATE / STRETCHES
     known = [(s, stretch) for s, stretch in zip(middles, stretches, strict=True) if len(stretch)]
-    part.curves["late over time"] = {
+    lateness = {
         "s": [float(s) for s, _ in known],
         "p50": [float(np.percentile(stretch, 50)) for _, stretch in known],
         "p99": [float(np.percentile(stretch, 99)) for _, stretch in known],
     }
-    part.curves["memory"] = {"s": [v.s for v in seen], "MB": [v.megabytes for v in seen]}
+    memory = {"s": [v.s for v in seen], "MB": [v.megabytes for v in seen]}
+    return {"late over time": lateness, "memory": memory}
 
 
 def _growth(late: np.ndarray) -> dict[str, Cell]:
@@ -159,16 +163,16 @@ def simulated(plan: Plan, hours: float, part: Part) -> dict[str, Cell]:
     """The live line with a stand-in for the avatar, its clocks simulated, for so many hours."""
     samples = round(hours * 3600) * SAMPLE_RATE
     truth = SourceClock(0.5, [(0, 1 / (1 + OFF)), (samples // 2, 1 / (1 - OFF))])
-    clock = Clock(0.0)
+    clock, avatar = Clock(0.0), FakeAvatar()
     line = LiveLine(
-        FakeAvatar(),
+        avatar,
         Pacer(DELAY_S, now=clock.now, sleep=clock.sleep),
         config=LiveConfig(),
         first=Picture(-1, np.zeros((8, 8, 4), np.uint8)),
         now=clock.now,
     )
     frames = samples // FRAME
-    skew, phase = np.zeros(frames), np.zeros(frames)  # s
+    skew, phase = np.full((2, frames), np.nan)  # s; in memory that is taken now
     began = resident(os.getpid())
     arriving = arrivals(truth, samples, JITTER_S, Random(1), chunk=FRAME)
     for count, (when, frame) in enumerate(Simulation(line, clock).run(arriving)):
@@ -178,7 +182,10 @@ def simulated(plan: Plan, hours: float, part: Part) -> dict[str, Cell]:
         skew[n] = (index_of(frame.sound) - frame.picture.frame * FRAME) / SAMPLE_RATE
         phase[n] = when - truth(n * FRAME) - DELAY_S
         if count % (3600 * FRAME_RATE) == 0:
+            avatar.drawn.clear()  # it would remember every frame
             plan.tell(f"simulated hour {count // (3600 * FRAME_RATE)} of {hours:.3g}")
+    gc.collect()
+    holds = resident(os.getpid())
     blocks = {"phase": phase, "skew": skew}
     part.curves["day"] = {
         "h": [float(h) for h in (np.arange(STRETCHES) + 0.5) * hours / STRETCHES],
@@ -197,8 +204,8 @@ def simulated(plan: Plan, hours: float, part: Part) -> dict[str, Cell]:
         **_growth(1000 * (phase + DELAY_S)),
         "largest skew, ms": 1000 * float(np.abs(skew).max()),
         "largest drift of the ticks, ms": 1000 * float(np.abs(phase).max()),
-        "memory, MB": resident(os.getpid()),
-        "memory growth, share": resident(os.getpid()) / began - 1,
+        "memory, MB": holds,
+        "memory growth, share": holds / began - 1,
     }
 
 
@@ -206,7 +213,8 @@ def measure(plan: Plan) -> Part:
     """The real clock for the plan's seconds; the simulated one for a day."""
     part = Part("One show for hours: drift, growth, and how late its end is against its beginning")
     plan.tell("a show on the real clock")
-    on_the_clock = real(plan, part)
+    on_the_clock, curves = apart(real, plan.seconds)  # else its memory were all that we ever did
+    part.curves.update(curves)
     plan.tell("a day on a simulated clock")
     hours = plan.seconds / 60 if plan.miniature else DAY_H
     found = {REAL: on_the_clock, SIMULATED: simulated(plan, hours, part)}
