@@ -59,8 +59,9 @@ class AvatarConfig:
     may hear, 0 … 6. style: 0 shy, 1 warm, 2 pop, 3 rock, 4 dreamy, 5 theatrical. seed: of
     everything random. blinks: `paper` (U(1.2, 2.0) s apart) or `people` (slower). vigour: how far
     the head moves, 0 … 4; 1 is as the network learned it, the default is larger, for a small
-    picture. backend: `auto`, `openvino`, `onnxruntime`, `eager`, `tensorrt`, `cuda`. precision: of
-    the networks that hear and move; `auto` is bf16 where it is quicker, fp32 elsewhere.
+    picture. backend: `auto`, `numba`, `openvino`, `onnxruntime`, `eager`, `tensorrt`, `cuda`.
+    precision: of the networks that hear and move; `auto` is bf16 where it is quicker, fp32
+    elsewhere.
     """
 
     avatar: str = "lumi"

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import logging
+import math
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ NVIDIA = Path("/dev/nvidiactl")  # there wherever NVIDIA's driver runs
 DRIVER = Path("/proc/driver/nvidia/version")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 PROCESSOR = Path("/proc/cpuinfo")  # Linux's list of what the processor has
+SMALL = 1 << 16  # numbers that go into a small network at each step
 GPU = ("tensorrt", "cuda")
 BATCHING = (*GPU, "eager")  # backends that take several at once
 SIZES = (1, 2, 4, 8)  # of the batches that a GPU's graphs and engines are made for
@@ -77,6 +79,42 @@ def _computes_bf16(core: Any) -> bool:
     than fp32."""
     able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return able and PROCESSOR.exists() and "bf16" in PROCESSOR.read_text()
+
+
+class _Numba:
+    """Our own: the network as a tape that one compiled loop plays (kernels/tape.py). For small
+    ones: between two frames of a show the caches forget a runtime's layers, but not so this."""
+
+    backend = "numba"
+
+    def __init__(self, path: Path, precision: str) -> None:
+        import onnx
+
+        from kernels.graphs.recording import Unsupported, aligned, bfloat16, record
+        from kernels.tape import play
+
+        if precision not in ("auto", "bf16", "fp32"):
+            raise BackendUnavailable(f"numba runs networks in fp32 or bf16, asked {precision}")
+        self.inputs, self.outputs, self.meta = _describe(path)
+        if sum(math.prod(shape) for shape in self.inputs.values()) > SMALL:
+            raise BackendUnavailable(f"numba: {path.name} is no small network")
+        try:
+            tape = record(onnx.load(str(path)))
+        except Unsupported as error:
+            raise BackendUnavailable(f"numba: {path.name}: {error}") from error
+        weights = tape.weights if precision == "fp32" else aligned(bfloat16(tape.weights))
+        self._play, self._memory = play, tape.memory
+        self._tape = tape.code, tape.tables, weights, tape.memory
+        self._in, self._out = tape.inputs, tape.outputs
+
+    def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        for name, port in self._in.items():
+            self._memory[port.part] = feeds[name].reshape(-1)
+        self._play(*self._tape)
+        return {
+            name: self._memory[port.part].reshape(port.shape).copy()
+            for name, port in self._out.items()
+        }
 
 
 class _OpenVino:
@@ -302,6 +340,7 @@ class _Cuda(_Eager):
 _OPENERS: dict[str, Callable[..., Graph]] = {
     "tensorrt": _TensorRT,
     "cuda": _Cuda,
+    "numba": _Numba,
     "openvino": _OpenVino,
     "onnxruntime": _OnnxRuntime,
     "eager": _Eager,
@@ -320,10 +359,11 @@ def open_graph(
 ) -> Graph:
     """Open an exported network.
 
-    backend: one of BACKENDS; `auto` tries TensorRT, CUDA, OpenVINO, ONNX Runtime, eager in that
-    order.
+    backend: one of BACKENDS; `auto` tries TensorRT, CUDA, numba (small networks only), OpenVINO,
+    ONNX Runtime, eager in that order.
     precision: fp32, or what the backend has of bf16, fp16 and, for a quantised file, int8; `auto`
-    is bf16 in OpenVINO on a processor that computes in it, fp32 elsewhere.
+    is bf16 in numba (of the weights; it computes in fp32) and in OpenVINO on a processor that
+    computes in it, fp32 elsewhere.
     most: at once, up to 8; `auto` then looks for a GPU only, since processors gain nothing by it.
     Raises BackendUnavailable with the reason (with every reason, for `auto`), also for a quantised
     network that lost too much; ValueError for an unknown name, FileNotFoundError when there is no
@@ -352,7 +392,7 @@ def open_graph(
 
 
 def _open(backend: str, path: Path, precision: str, most: int) -> Graph:
-    if precision == "auto" and backend != "openvino":
+    if precision == "auto" and backend not in ("numba", "openvino"):
         precision = "fp32"
     if most == 1:
         return _OPENERS[backend](path, precision)

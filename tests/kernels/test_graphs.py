@@ -57,6 +57,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, 
     ("backend", "precision"),
     [
         ("eager", "fp32"),
+        ("numba", "fp32"),
+        ("numba", "bf16"),
         ("onnxruntime", "fp32"),
         ("openvino", "fp32"),
         ("openvino", "bf16"),
@@ -166,7 +168,7 @@ def test_the_file_is_the_checkpoint(exported: dict) -> None:
                 torch.testing.assert_close(again[key], value, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("backend", ["eager", "onnxruntime", "openvino"])
+@pytest.mark.parametrize("backend", ["eager", "numba", "onnxruntime", "openvino"])
 @pytest.mark.parametrize("bits", [16, 8])
 def test_weights_stored_in_few_bits_are_computed_in_full(
     exported: dict, tmp_path: Path, backend: str, bits: int
@@ -214,7 +216,7 @@ def test_a_weight_that_is_called_scale_is_no_step_of_another(tmp_path: Path) -> 
 
 
 def test_auto_prefers_a_compiled_backend(exported: dict) -> None:
-    assert open_graph(exported["separator"][0]).backend in ("tensorrt", "cuda", "openvino")
+    assert open_graph(exported["separator"][0]).backend in ("tensorrt", "cuda", "numba")
 
 
 def test_auto_is_bf16_only_where_the_processor_itself_computes_in_it(
@@ -230,6 +232,7 @@ def test_auto_is_bf16_only_where_the_processor_itself_computes_in_it(
 
     same = np.testing.assert_array_equal
     same(answer("onnxruntime", "auto"), answer("onnxruntime", "fp32"))
+    same(answer("numba", "auto"), answer("numba", "bf16"))  # only its weights are rounded
     if opening.PROCESSOR.exists() and "bf16" in opening.PROCESSOR.read_text():
         same(answer("openvino", "auto"), answer("openvino", "bf16"))
         assert (answer("openvino", "auto") != answer("openvino", "fp32")).any()

@@ -182,7 +182,7 @@ def test_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "on onnxruntime" in check.found
     assert "openvino" in check.found
     broken = doctor.check_networks("tensorrt")
-    assert (broken.status, broken.fix) == ("fail", "--set backend=openvino")
+    assert (broken.status, broken.fix) == ("fail", "--set backend=numba")
 
     def nothing(path: Path, backend: str) -> None:
         raise BackendUnavailable(f"{backend}: not installed")
