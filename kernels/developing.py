@@ -278,6 +278,16 @@ def finish_planes(made: F32, out: U8) -> None:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
+def planes(painted: F32, out: F32) -> None:
+    """A premultiplied picture [H, W, 4] (0 … 255) as planes [4, H, W] in 0 … 1."""
+    byte, one = np.float32(1.0 / 255.0), np.float32(1.0)
+    for y in range(painted.shape[0]):
+        for k in range(4):
+            for x in range(painted.shape[1]):
+                out[k, y, x] = min(byte * painted[y, x, k], one)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
 def _lay(red: Real, green: Real, blue: Real, alpha: Real, out: U8) -> None:
     """One premultiplied colour over a straight one, [4]."""
     half, most, byte = np.float32(0.5), np.float32(255.0), np.float32(1.0 / 255.0)
@@ -430,3 +440,8 @@ def finish_planes_plain(made: F32, out: U8) -> None:
     painted = 255.0 * made.transpose(1, 2, 0).clip(0.0, 1.0)
     painted[..., :3] = np.minimum(painted[..., :3], painted[..., 3:])
     finish_plain(painted.astype(np.float32), out)
+
+
+def planes_plain(painted: F32, out: F32) -> None:
+    """As `planes`."""
+    out[:] = np.minimum(painted.transpose(2, 0, 1) / 255.0, 1.0)

@@ -81,6 +81,13 @@ def _computes_bf16(core: Any) -> bool:
     return able and PROCESSOR.exists() and "bf16" in PROCESSOR.read_text()
 
 
+def _rest(precision: str, core: Any) -> str:
+    """What OpenVINO computes in where it does not compute in int8."""
+    if precision == "int8":
+        precision = "bf16" if _computes_bf16(core) else "fp32"
+    return "bf16" if precision == "bf16" else "f32"
+
+
 class _Numba:
     """Our own: the network as a tape that one compiled loop plays (kernels/tape.py). For small
     ones: between two frames of a show the caches forget a runtime's layers, but not so this."""
@@ -136,7 +143,7 @@ class _OpenVino:
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,  # else activations would be rounded with weights
-            "INFERENCE_PRECISION_HINT": {"bf16": "bf16"}.get(precision, "f32"),
+            "INFERENCE_PRECISION_HINT": _rest(precision, core),
         }
         self._compiled = core.compile_model(str(path), "CPU", options)
         self._request = self._compiled.create_infer_request()

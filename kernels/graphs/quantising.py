@@ -13,16 +13,22 @@ from kernels.graphs.exporting import widened
 from kernels.graphs.opening import Array, open_graph
 
 HELD_OUT = 4  # one example in so many is not calibrated on, but compared
+WIDENING = ("Cast", "DequantizeLinear")  # of stored weights
 Likeness = Callable[[dict[str, Array], dict[str, Array]], float]
 
 
 def quantise(
-    path: Path, examples: Sequence[dict[str, Array]], likeness: Likeness, out: Path
+    path: Path,
+    examples: Sequence[dict[str, Array]],
+    likeness: Likeness,
+    out: Path,
+    exact: Sequence[str] = (),
 ) -> float:
     """Write an int8 version of an exported network; the mean likeness to what it does in fp32.
 
     examples: inputs by port, such as it will see. likeness: of two answers, 1 when equal; it is
     measured on every HELD_OUT-th example and recorded, and `open_graph` refuses what lost too much.
+    exact: names of modules that stay as they are, since what they add up would be seen rounded.
     Raises ImportError without nncf, ValueError for too few examples.
     """
     import nncf
@@ -38,12 +44,23 @@ def quantise(
         nncf.Dataset(known),
         subset_size=len(known),
         preset=nncf.QuantizationPreset.MIXED,
+        ignored_scope=nncf.IgnoredScope(names=_nodes(model, exact)),
     )
     _save(small, meta, 1.0, out)  # let in, to be measured
-    exact, rounded = open_graph(path, "openvino"), open_graph(out, "openvino", "int8")
-    found = float(np.mean([likeness(rounded(example), exact(example)) for example in held]))
+    whole, rounded = open_graph(path, "openvino"), open_graph(out, "openvino", "int8")
+    found = float(np.mean([likeness(rounded(example), whole(example)) for example in held]))
     _save(small, meta, found, out)
     return found
+
+
+def _nodes(model: onnx.ModelProto, modules: Sequence[str]) -> list[str]:
+    """Those that compute with weights of these modules."""
+    owned = tuple(f"{module}." for module in modules)
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type not in WIDENING and any(name.startswith(owned) for name in node.input)
+    ]
 
 
 def _save(model: onnx.ModelProto, meta: dict, found: float, out: Path) -> None:
@@ -57,7 +74,7 @@ def _widened(model: onnx.ModelProto) -> onnx.ModelProto:
     convolutions."""
     graph, wide = model.graph, widened(model)
     stored = {tensor.name: tensor for tensor in graph.initializer}
-    for node in [n for n in graph.node if n.op_type in ("Cast", "DequantizeLinear")]:
+    for node in [n for n in graph.node if n.op_type in WIDENING]:
         tensor = stored.get(node.input[0])
         if tensor is None:
             continue

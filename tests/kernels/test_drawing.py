@@ -266,3 +266,8 @@ def test_finish_planes():
         developing.finish_planes(made, one)
         developing.finish_planes_plain(made, other)
         assert np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_planes():
+    painted = f32(HEIGHT, WIDTH, 4, high=256)
+    both(developing.planes, developing.planes_plain, painted, shape=(4, HEIGHT, WIDTH))

@@ -13,7 +13,7 @@ import torch
 
 from engine.rendering.neural.networks import LiteConfig, build, examples
 from kernels.graphs import BackendUnavailable, open_graph
-from kernels.graphs.exporting import export
+from kernels.graphs.exporting import export, widened
 from kernels.graphs.quantising import quantise
 
 pytest.importorskip("nncf")
@@ -59,6 +59,16 @@ def test_weights_take_a_byte_each(network: tuple[Path, list[dict]], small: Path)
     wide = sum(np.prod(t.dims) for t in onnx.load(str(small)).graph.initializer if t.data_type == 1)
     assert wide < 3000  # biases and scales
     assert small.stat().st_size < 2 * network[0].stat().st_size
+
+
+def test_modules_may_be_left_as_they_are(network: tuple[Path, list[dict]], tmp_path: Path) -> None:
+    path, seen = network
+    quantise(path, seen, closeness, tmp_path / "a.onnx", exact=["paint", "fine"])
+    stored = {t.name: t for t in onnx.load(str(tmp_path / "a.onnx")).graph.initializer}
+    kept = widened(onnx.load(str(path)))
+    for name in ("paint.weight", "fine.conv.weight"):
+        np.testing.assert_array_equal(onnx.numpy_helper.to_array(stored[name]), kept[name])
+    assert any(t.data_type == onnx.TensorProto.INT8 for t in stored.values())
 
 
 def test_a_file_runs_in_its_own_precision_only(

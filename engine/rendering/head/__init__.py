@@ -18,7 +18,7 @@ from engine.rendering.identity import Identity
 from engine.rendering.puppet.stage import Stage
 from engine.signals import U8, Motion, Picture
 from kernels.deform import carry, project
-from kernels.developing import Scene, develop, finish, resolve, strokes, survey
+from kernels.developing import Scene, develop, finish, planes, resolve, strokes, survey
 from kernels.lighting import Strands, illuminate, illuminate_strands, unshadowed
 from kernels.raster import NOTHING, SAMPLES, cover, cover_ribbons, front_to_back
 
@@ -77,7 +77,12 @@ class Head:
 
     def draw(self, motion: Motion) -> Picture:
         """Draw one motion: [H, W, 4] uint8 RGBA, straight alpha. Pure."""
-        return self._draw(motion, self.poser.pose(motion))
+        self._see(motion, self.poser.pose(motion))
+        rgba = self.backdrop.copy()
+        finish(self.painted, rgba)
+        if self.config.mirror:
+            rgba = np.ascontiguousarray(rgba.view(np.uint32)[:, ::-1]).view(np.uint8)
+        return Picture(motion.frame, rgba)
 
     def guide(self, motion: Motion) -> Guidance:
         """What lies where in the picture of one motion, unmirrored. Pure."""
@@ -85,22 +90,21 @@ class Head:
         self._cover(posed, self.hair.lay(motion, posed.spine[-1]))
         return self._survey(motion, posed)
 
-    def present(self, motion: Motion) -> tuple[Picture, F32]:
-        """The picture, and where the eyes are in it (see `Guidance`), for little more than the
-        picture alone. Pure."""
+    def present(self, motion: Motion) -> tuple[F32, F32]:
+        """The picture without backdrop, unmirrored, [4, H, W] premultiplied in 0 … 1; and where
+        the eyes are in it, [H, W] (see `Guidance`). Pure."""
         posed = self.poser.pose(motion)
-        return self._draw(motion, posed), self._attend(motion, posed)
+        self._see(motion, posed)
+        shown = np.empty((4, self.config.height, self.config.width), np.float32)
+        planes(self.painted, shown)
+        return shown, self._attend(motion, posed)
 
-    def _draw(self, motion: Motion, posed: Posed) -> Picture:
+    def _see(self, motion: Motion, posed: Posed) -> None:
+        """Paint what the camera sees of one motion."""
         laid = self.hair.lay(motion, posed.spine[-1])
         self._shade(posed, laid)
         self._cover(posed, laid)
         self._paint()
-        rgba = self.backdrop.copy()
-        finish(self.painted, rgba)
-        if self.config.mirror:
-            rgba = np.ascontiguousarray(rgba.view(np.uint32)[:, ::-1]).view(np.uint8)
-        return Picture(motion.frame, rgba)
 
     def _survey(self, motion: Motion, posed: Posed) -> Guidance:
         """Guidance of what was covered last."""

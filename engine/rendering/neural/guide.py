@@ -61,8 +61,7 @@ class Rasteriser:
     def guide(self, motion: Motion) -> Guide:
         """The inputs of one motion's picture."""
         if self.kind == "picture":
-            picture, eyes = self.head.present(motion)
-            told = premultiplied(picture.rgba)
+            told, eyes = self.head.present(motion)
         else:
             known = self.head.guide(motion)
             eyes = known.eyes
@@ -71,4 +70,4 @@ class Rasteriser:
             if self.kind == "geometry":
                 told = np.concatenate([told, known.normals.transpose(2, 0, 1), known.mask[None]])
         phase = temporal_position(motion.frame, self.periods)
-        return Guide(told[None].astype(np.float32), eyes[None, None], phase[None])
+        return Guide(np.asarray(told[None], np.float32), eyes[None, None], phase[None])

@@ -29,6 +29,7 @@ from kernels.graphs.quantising import quantise
 
 NAMES = {"lite": "neural-lite", "unet": "neural"}
 BITS = {"lite": 16, "unet": 8}  # of a stored weight: 27 MB of halves would be too many to ship
+EXACT = {"lite": ("paint",), "unet": ()}  # the last convolution also carries the rasterised picture
 TEACHERS = {"raster": "our own rasteriser", "cycles": "Blender's Cycles", "video": "a camera"}
 CALIBRATION = 48  # pictures
 
@@ -65,7 +66,7 @@ def ship(run: Path, folder: Path | None = None) -> list[Path]:
     lessons = Lessons(record["pairs"], network.config, 1)
     seen = [batch._asdict() for batch in lessons.held_out(CALIBRATION)]
     feeds = [{n: np.asarray(x) for n, x in one.items() if n != "truth"} for one in seen]
-    found = quantise(path, feeds, likeness, small)
+    found = quantise(path, feeds, likeness, small, EXACT[record["net"]])
     assets = {name: path.name}
     if found >= LEAST_LIKENESS:
         assets[f"{name}-int8"] = small.name
