@@ -69,6 +69,8 @@ PROMISES = (
                     "share of two cores")),
     Promise("separator + MFCC + MusicFace, per frame, p99", "ms", 4,
             timing_of("stages", "hear", "p99")),
+    Promise("… inside a running show, p99", "ms", 4,
+            cell_of("soak", SHOW, "sound to motion p99, ms", REAL)),
     Promise("head 512², per picture, p50", "ms", 22,
             timing_of("stages", "draw: aria, head", "p50")),
     Promise("neural lite 512², per picture, p50", "ms", 14,

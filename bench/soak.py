@@ -109,6 +109,8 @@ def real(seconds: float) -> tuple[dict[str, Cell], dict[str, Curve]]:
         "pictures a second": FRAME_RATE * float(np.nansum(log.rows[:, 1])) / frames,
         "skipped share": stats.skipped_share,
         **_growth(late),
+        "sound to motion p50, ms": stats.hear.percentile(50),
+        "sound to motion p99, ms": stats.hear.percentile(99),
         "largest skew, ms": 1000 * float(np.nanmax(np.abs(log.rows[:, 2]))),
         **_held(seen),
     }

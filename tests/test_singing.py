@@ -44,12 +44,13 @@ def test_a_dry_voice_opens_the_mouth(scores: dict, song: str) -> None:
 
 
 @pytest.mark.parametrize("song", SONGS)
-def test_half_the_bits_make_the_same_face(song: str) -> None:
-    """Shows compute in bf16 where the processor does. No eye sees a fiftieth of a lip's way."""
+@pytest.mark.parametrize("backend", ["numba", "openvino"])
+def test_half_the_bits_make_the_same_face(song: str, backend: str) -> None:
+    """Shows keep weights in bf16. No eye sees a fiftieth of a lip's way."""
     mixture = stems_of(DATA / f"{song}.flac").sum(0, keepdims=True)
 
     def acted(precision: Literal["fp32", "bf16"]) -> list[Motion]:
-        avatar = Avatar(AvatarConfig(backend="openvino", precision=precision), Unseen())
+        avatar = Avatar(AvatarConfig(backend=backend, precision=precision), Unseen())
         return motions_of(avatar, mixture)
 
     try:
