@@ -54,6 +54,7 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         export(network.eval(), examples(network), folder / f"{name}.onnx", config, bits=16)
     said = yaml.safe_load((folder / "identity.yaml").read_text(encoding="utf-8"))
     said["renderers"] += ["neural", "neural-lite"]
+    del said["assets"]["neural-lite-int8"]  # of another network
     said["assets"] |= {name: f"{name}.onnx" for name in ("neural", "neural-lite")}
     (folder / "identity.yaml").write_text(yaml.safe_dump(said), encoding="utf-8")
     return folder

@@ -84,7 +84,8 @@ def _name(folder: Path, name: str, assets: dict[str, str], truth: str) -> None:
     """Name the assets, the renderer and whose pictures taught it in identity.yaml."""
     path = folder / "identity.yaml"
     said = yaml.safe_load(path.read_text(encoding="utf-8"))
-    said["assets"] = {**said.get("assets", {}), **assets}
+    kept = {key: file for key, file in said.get("assets", {}).items() if key != f"{name}-int8"}
+    said["assets"] = {**kept, **assets}
     if name not in said["renderers"]:
         said["renderers"].append(name)
     taught = f"{name}: learned from pictures of this head by {TEACHERS[truth]}."
