@@ -199,7 +199,7 @@ class _Recorder:
         return self._straight(rows), width
 
     def _settle(self, name: str) -> Port:
-        """An output's numbers in order, apart from any input's."""
+        """An output, its numbers in order."""
         places = self._places(self._value(name))
         return _port(self._straight(places), places.shape)
 
