@@ -190,7 +190,7 @@ def _gather(memory: F32, table: I32, run: int, out: F32) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def play(code: I64, tables: I32, weights: Weights, memory: F32) -> None:
-    """Play a tape: read and write `memory`, whose first number is 0 and stays so.
+    """Play a tape over `memory`, in which everything lies that it reads and writes, in float32.
 
     code: [n, COLUMNS], each what to do, how many numbers (of rows, for PRODUCT), where to put them,
     and then

@@ -39,8 +39,7 @@ class Port(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """code, tables, weights, memory: as `kernels.tape.play` takes them. inputs, outputs: by name.
-    multiplications: of one play."""
+    """code, tables, weights, memory: as `tape.play` takes them. inputs, outputs: by port."""
 
     code: I64
     tables: I32
@@ -48,7 +47,6 @@ class Tape(NamedTuple):
     memory: F32
     inputs: dict[str, Port]
     outputs: dict[str, Port]
-    multiplications: int
 
 
 class Places(NamedTuple):
@@ -129,13 +127,12 @@ class _Recorder:
 
     def tape(self) -> Tape:
         """What was recorded."""
-        code, weights, weighed, multiplications = [], [], 0, 0
+        code, weights, weighed = [], [], 0
         for step in self.code:
             if isinstance(step, _Product):
                 code.append(step.instruction(weighed, self._constant(step.bias)))
                 weights.append(step.weights.ravel())
                 weighed += step.weights.size
-                multiplications += step.count * step.weights.size
             else:
                 code.append(step + (0,) * (tape.COLUMNS - len(step)))
         memory = aligned(np.zeros(self.size, np.float32))
@@ -148,7 +145,6 @@ class _Recorder:
             memory,
             self.inputs,
             self.outputs,
-            multiplications,
         )
 
     # ---- memory ----------------------------------------------------------------------------------

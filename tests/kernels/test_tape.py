@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.compiled import Compiled
+from engine.rendering.identity import IDENTITIES
 from engine.weights import shipped
 from kernels import tape
 from kernels.graphs import BackendUnavailable, open_graph
@@ -219,6 +220,8 @@ def test_what_cannot_be_recorded_says_so(tmp_path: Path) -> None:
             open_graph(tmp_path / "a.onnx", "numba")
     with pytest.raises(BackendUnavailable, match="asked fp16"):
         open_graph(SHIPPED[0], "numba", "fp16")
+    with pytest.raises(BackendUnavailable, match="is no small network"):
+        open_graph(IDENTITIES / "aria" / "neural-lite.onnx", "numba")
 
 
 def test_bfloat16_is_the_nearest() -> None:
