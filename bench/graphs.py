@@ -32,6 +32,7 @@ from engine.rendering.neural.networks import (
     LITE,
     LiteConfig,
     UNetConfig,
+    as_shown,
     build,
     examples,
     macs,
@@ -93,7 +94,8 @@ def untrained(config: UNetConfig | LiteConfig, path: Path) -> Path:
     for parameter in network.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, 0, KICK)
-    export(network, examples(network), path, asdict(config), bits=16)
+    shown = as_shown(network)
+    export(shown, examples(shown), path, asdict(config), bits=16)
     return path
 
 

@@ -278,6 +278,48 @@ def finish_planes(made: F32, out: U8) -> None:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
+def finish_cells(made: F32, out: U8) -> None:
+    """As `finish_planes`, of cells [H / n, W / n, 4 n²] of n × n pixels, channel by channel."""
+    most = np.float32(255.0)
+    side = out.shape[0] // made.shape[0]
+    area = side * side
+    for y in range(made.shape[0]):
+        for x in range(made.shape[1]):
+            for i in range(side):
+                for j in range(side):
+                    k = i * side + j
+                    alpha = min(max(made[y, x, 3 * area + k], np.float32(0.0)), np.float32(1.0))
+                    alpha *= most
+                    red, green = made[y, x, k] * most, made[y, x, area + k] * most
+                    blue = made[y, x, 2 * area + k] * most
+                    pixel = out[side * y + i, side * x + j]
+                    _lay(min(red, alpha), min(green, alpha), min(blue, alpha), alpha, pixel)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def cells(painted: F32, eyes: F32, coarse: F32, near: F32, shown: F32) -> None:
+    """A premultiplied picture [H, W, 4] (0 … 255) and a map of the eyes [H, W] as cells in 0 … 1,
+    each channel by channel, row by row: coarse [H / n, W / n, 5 n²], near [H / 2, W / 2, 5 · 4],
+    and the picture alone, shown [H / 2, W / 2, 4 · 4]."""
+    byte, one = np.float32(1.0 / 255.0), np.float32(1.0)
+    side = painted.shape[0] // coarse.shape[0]
+    area = side * side
+    for y in range(painted.shape[0]):
+        row, first, odd = coarse[y // side], y % side * side, 2 * (y % 2)
+        near_row, shown_row = near[y // 2], shown[y // 2]
+        for column in range(coarse.shape[1]):
+            cell = row[column]
+            for j in range(side):
+                x = column * side + j
+                beside, alone, at = near_row[x >> 1], shown_row[x >> 1], odd + (x & 1)
+                for k in range(4):
+                    value = min(byte * painted[y, x, k], one)
+                    cell[k * area + first + j] = value
+                    beside[4 * k + at] = alone[4 * k + at] = value
+                cell[4 * area + first + j] = beside[16 + at] = eyes[y, x]
+
+
+@njit(cache=True, nogil=True, fastmath=True)
 def planes(painted: F32, out: F32) -> None:
     """A premultiplied picture [H, W, 4] (0 … 255) as planes [4, H, W] in 0 … 1."""
     byte, one = np.float32(1.0 / 255.0), np.float32(1.0)
@@ -307,6 +349,21 @@ def _lay(red: Real, green: Real, blue: Real, alpha: Real, out: U8) -> None:
     out[1] = np.uint8(min((green + np.float32(out[1]) * behind) * scale + half, most))
     out[2] = np.uint8(min((blue + np.float32(out[2]) * behind) * scale + half, most))
     out[3] = np.uint8(min(total + half, most))
+
+
+def in_cells(planes: F32, side: int) -> F32:
+    """Planes [C, H, W] as cells [H / side, W / side, C · side²], each channel by channel, row by
+    row."""
+    channels, height, width = planes.shape
+    split = planes.reshape(channels, height // side, side, width // side, side)
+    return split.transpose(1, 3, 0, 2, 4).reshape(height // side, width // side, -1)
+
+
+def out_of_cells(cells: F32, side: int) -> F32:
+    """The planes [C, H, W] of `in_cells`."""
+    height, width, _ = cells.shape
+    split = cells.reshape(height, width, -1, side, side).transpose(2, 0, 3, 1, 4)
+    return split.reshape(-1, height * side, width * side)
 
 
 # ---- plain twins ---------------------------------------------------------------------------------
@@ -440,6 +497,20 @@ def finish_planes_plain(made: F32, out: U8) -> None:
     painted = 255.0 * made.transpose(1, 2, 0).clip(0.0, 1.0)
     painted[..., :3] = np.minimum(painted[..., :3], painted[..., 3:])
     finish_plain(painted.astype(np.float32), out)
+
+
+def finish_cells_plain(made: F32, out: U8) -> None:
+    """As `finish_cells`."""
+    finish_planes_plain(out_of_cells(made, out.shape[0] // made.shape[0]), out)
+
+
+def cells_plain(painted: F32, eyes: F32, coarse: F32, near: F32, shown: F32) -> None:
+    """As `cells`."""
+    told = np.empty((5, *eyes.shape), np.float32)
+    planes_plain(painted, told[:4])
+    told[4] = eyes
+    coarse[:] = in_cells(told, len(eyes) // len(coarse))
+    near[:], shown[:] = in_cells(told, 2), in_cells(told[:4], 2)
 
 
 def planes_plain(painted: F32, out: F32) -> None:

@@ -35,6 +35,16 @@ def _ceil(x: Real) -> int:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
+def _by_height(ax: Real, ay: Real, bx: Real, by: Real) -> tuple[Real, Real, Real, Real]:
+    """Two points, the higher one first. Chosen, not branched to: nobody could guess the way."""
+    turn = ay > by
+    return (
+        bx if turn else ax, by if turn else ay,
+        ax if turn else bx, ay if turn else by,
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, fastmath=True)
 def _slopes(ax: Real, ay: Real, bx: Real, by: Real, cx: Real, cy: Real) -> tuple[Real, Real, Real]:
     """Columns per row along the edges a–c, a–b and b–c of a triangle with ay ≤ by ≤ cy."""
     upper = (bx - ax) / (by - ay) if by > ay else np.float32(0.0)
@@ -50,7 +60,8 @@ def _span(
     """First column of a triangle in one row of samples, and the first beyond it; y in rows."""
     y = np.float32(row)
     one = ax + (y - ay) * slopes[0]
-    other = ax + (y - ay) * slopes[1] if y < by else bx + (y - by) * slopes[2]
+    upper, lower = ax + (y - ay) * slopes[1], bx + (y - by) * slopes[2]
+    other = upper if y < by else lower
     left = max(_ceil(min(one, other) - offset), 0)
     return left, min(_ceil(max(one, other) - offset), width)
 
@@ -66,36 +77,34 @@ def cover(picture: F32, triangles: I32, closed: bool, nearest: F32, seen: I32) -
     rows, width = nearest.shape
     finer, half = np.float32(SAMPLES), np.float32(0.5)
     for t in range(triangles.shape[0]):
-        ids = triangles[t]
-        a, b, c = picture[ids[0]], picture[ids[1]], picture[ids[2]]
-        ax, bx, cx, qa, qb, qc = a[0], b[0], c[0], a[2], b[2], c[2]
-        ay, by, cy = finer * a[1] - half, finer * b[1] - half, finer * c[1] - half
+        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ax, bx, cx = picture[i, 0], picture[j, 0], picture[k, 0]
+        ay, by, cy = picture[i, 1], picture[j, 1], picture[k, 1]
+        ay, by, cy = finer * ay - half, finer * by - half, finer * cy - half
         area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
         if (closed and area >= 0.0) or abs(area) < LEAST:
             continue
+        top, bottom = max(_ceil(min(ay, by, cy)), 0), min(_ceil(max(ay, by, cy)), rows)
+        if top >= bottom or min(ax, bx, cx) >= width or max(ax, bx, cx) < 0:
+            continue
+        qa, qb, qc = picture[i, 2], picture[j, 2], picture[k, 2]
         inverse = np.float32(1.0) / area
         across = ((qb - qa) * (cy - ay) - (qc - qa) * (by - ay)) * inverse
         down = ((qc - qa) * (bx - ax) - (qb - qa) * (cx - ax)) * inverse
-        if ay > by:
-            ax, ay, qa, bx, by, qb = bx, by, qb, ax, ay, qa
-        if by > cy:
-            bx, by, qb, cx, cy, qc = cx, cy, qc, bx, by, qb
-        if ay > by:
-            ax, ay, qa, bx, by, qb = bx, by, qb, ax, ay, qa
-        top, bottom = max(_ceil(ay), 0), min(_ceil(cy), rows)
-        if top >= bottom or min(ax, bx, cx) >= width or max(ax, bx, cx) < 0:
-            continue
+        qa -= ax * across + ay * down  # of the picture's corner
+        ax, ay, bx, by = _by_height(ax, ay, bx, by)
+        bx, by, cx, cy = _by_height(bx, by, cx, cy)
+        ax, ay, bx, by = _by_height(ax, ay, bx, by)
         slopes = _slopes(ax, ay, bx, by, cx, cy)
         s = top % SAMPLES
         for row in range(top, bottom):
             offset = OFFSETS[s]
             s = s + 1 if s < SAMPLES - 1 else 0
             left, right = _span(row, offset, width, ax, ay, bx, by, slopes)
-            q = qa + (np.float32(left) + offset - ax) * across + (np.float32(row) - ay) * down
-            near, what = nearest[row], seen[row]
+            q = qa + (np.float32(left) + offset) * across + np.float32(row) * down
             for x in range(left, right):
-                if q > near[x]:
-                    near[x], what[x] = q, t
+                if q > nearest[row, x]:
+                    nearest[row, x], seen[row, x] = q, t
                 q += across
 
 

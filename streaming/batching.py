@@ -15,7 +15,7 @@ from engine.avatar import AvatarConfig, Renderer, renderer_of
 from engine.rendering.identity import load_identity
 from engine.signals import F32
 from kernels.graphs import Graph, open_graph
-from kernels.graphs.opening import may_batch
+from kernels.graphs.opening import CopyingGraph, may_batch
 
 MOST = 8  # pictures in a batch
 NEURAL = ("neural", "neural-lite")  # renderers that run a network
@@ -29,7 +29,7 @@ class Asked(NamedTuple):
     answer: Future[dict[str, F32]]
 
 
-class Batched:
+class Batched(CopyingGraph):
     """A network that runs once for all who wait for it. Thread-safe.
 
     It never waits for more to come: whoever finds it idle runs it, together with those who asked

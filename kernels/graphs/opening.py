@@ -39,6 +39,8 @@ class Graph(Protocol):
 
     inputs: shape of each input port. outputs: names in order. meta: what the exporter wrote.
     One that was opened for more than one at once takes as many along the first axis of its ports.
+    `buffer` and `borrow` spare copies where pictures are large: what is fed from a port's buffer is
+    read where it lies, what is borrowed lies where the next call writes.
     """
 
     backend: str
@@ -47,6 +49,31 @@ class Graph(Protocol):
     meta: dict[str, Any]
 
     def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]: ...
+
+    def buffer(self, port: str) -> Array:
+        """Memory for an input, zero at first; a call that is fed anything else may overwrite it."""
+        ...
+
+    def borrow(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        """As calling it, but the answers may be gone with the next call."""
+        ...
+
+
+class CopyingGraph:
+    """Buffers and loans of a graph that copies what goes in and out, or needs not."""
+
+    inputs: dict[str, tuple[int, ...]]
+
+    def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        raise NotImplementedError
+
+    def buffer(self, port: str) -> Array:
+        """See Graph."""
+        return np.zeros(self.inputs[port], np.float32)
+
+    def borrow(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        """See Graph."""
+        return self(feeds)
 
 
 def _describe(path: Path) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...], dict[str, Any]]:
@@ -88,7 +115,7 @@ def _rest(precision: str, core: Any) -> str:
     return "bf16" if precision == "bf16" else "f32"
 
 
-class _Numba:
+class _Numba(CopyingGraph):
     """Our own: the network as a tape that one compiled loop plays (kernels/tape.py). For small
     ones: between two frames of a show the caches forget a runtime's layers, but not so this."""
 
@@ -154,19 +181,29 @@ class _OpenVino:
             tensor = ov.Tensor(ov.Type.f32, ov.Shape(shape))
             self._request.set_input_tensor(index, tensor)
             self._in[name] = tensor.data
+            self._in[name].fill(0)
         for index, name in enumerate(self.outputs):
             tensor = ov.Tensor(ov.Type.f32, self._request.get_output_tensor(index).shape)
             self._request.set_output_tensor(index, tensor)
             self._out[name] = tensor.data
 
     def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        return {name: array.copy() for name, array in self.borrow(feeds).items()}
+
+    def buffer(self, port: str) -> Array:
+        """See Graph."""
+        return self._in[port]
+
+    def borrow(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        """See Graph."""
         for name, array in self._in.items():
-            np.copyto(array, feeds[name])
-        self._request.infer(share_outputs=True)  # else all that we copy next is copied here, too
-        return {name: array.copy() for name, array in self._out.items()}
+            if feeds[name] is not array:
+                np.copyto(array, feeds[name])
+        self._request.infer(share_outputs=True)  # else all that is copied next is copied here, too
+        return self._out
 
 
-class _OnnxRuntime:
+class _OnnxRuntime(CopyingGraph):
     backend = "onnxruntime"
 
     def __init__(self, path: Path, precision: str) -> None:
@@ -190,7 +227,7 @@ class _OnnxRuntime:
         return dict(zip(self.outputs, self._session.run(list(self.outputs), feeds), strict=True))
 
 
-class _Eager:
+class _Eager(CopyingGraph):
     """The torch module itself, built from the class, configuration and weights in the file. It
     takes any batch."""
 

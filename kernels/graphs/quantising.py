@@ -22,13 +22,13 @@ def quantise(
     examples: Sequence[dict[str, Array]],
     likeness: Likeness,
     out: Path,
-    exact: Sequence[str] = (),
+    like: Path | None = None,
 ) -> float:
     """Write an int8 version of an exported network; the mean likeness to what it does in fp32.
 
     examples: inputs by port, such as it will see. likeness: of two answers, 1 when equal; it is
     measured on every HELD_OUT-th example and recorded, and `open_graph` refuses what lost too much.
-    exact: names of modules that stay as they are, since what they add up would be seen rounded.
+    like: what it is compared with, where that is another: weights may have been made ready for it.
     Raises ImportError without nncf, ValueError for too few examples.
     """
     import nncf
@@ -44,23 +44,12 @@ def quantise(
         nncf.Dataset(known),
         subset_size=len(known),
         preset=nncf.QuantizationPreset.MIXED,
-        ignored_scope=nncf.IgnoredScope(names=_nodes(model, exact)),
     )
     _save(small, meta, 1.0, out)  # let in, to be measured
-    whole, rounded = open_graph(path, "openvino"), open_graph(out, "openvino", "int8")
+    whole, rounded = open_graph(like or path, "openvino"), open_graph(out, "openvino", "int8")
     found = float(np.mean([likeness(rounded(example), whole(example)) for example in held]))
     _save(small, meta, found, out)
     return found
-
-
-def _nodes(model: onnx.ModelProto, modules: Sequence[str]) -> list[str]:
-    """Those that compute with weights of these modules."""
-    owned = tuple(f"{module}." for module in modules)
-    return [
-        node.name
-        for node in model.graph.node
-        if node.op_type not in WIDENING and any(name.startswith(owned) for name in node.input)
-    ]
 
 
 def _save(model: onnx.ModelProto, meta: dict, found: float, out: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional as F
 
 from kernels import deform, developing, lighting, raster
 
@@ -271,3 +273,43 @@ def test_finish_planes():
 def test_planes():
     painted = f32(HEIGHT, WIDTH, 4, high=256)
     both(developing.planes, developing.planes_plain, painted, shape=(4, HEIGHT, WIDTH))
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 4])
+def test_cells_are_torchs(side: int) -> None:
+    picture = f32(5, 12, 24)
+    made = developing.in_cells(picture, side)
+    torchs = F.pixel_unshuffle(torch.from_numpy(picture)[None], side)[0].permute(1, 2, 0)
+    np.testing.assert_array_equal(made, torchs.numpy())
+    np.testing.assert_array_equal(developing.out_of_cells(made, side), picture)
+
+
+@pytest.mark.parametrize("side", [2, 4])
+def test_cells(side: int) -> None:
+    painted, eyes = f32(HEIGHT, 32, 4, high=256), f32(HEIGHT, 32)
+    shapes = [
+        (HEIGHT // side, 32 // side, 5 * side**2),
+        (HEIGHT // 2, 16, 20),
+        (HEIGHT // 2, 16, 16),
+    ]
+    fast, plain = ([np.full(shape, np.nan, np.float32) for shape in shapes] for _ in range(2))
+    developing.cells(painted, eyes, *fast)
+    developing.cells_plain(painted, eyes, *plain)
+    for one, other in zip(fast, plain, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [2, 4])
+def test_finish_cells(side: int) -> None:
+    made = f32(HEIGHT // 2, WIDTH // 2, 4 * side**2, high=1.1)
+    made[0, :, 3 * side**2 :] = 0.0
+    made[1, :, 3 * side**2 :] = 1.0
+    for backdrop in (np.zeros(4), np.array([10, 200, 90, 255]), np.array([10, 200, 90, 128])):
+        size = (HEIGHT // 2 * side, WIDTH // 2 * side, 4)
+        one = np.broadcast_to(backdrop.astype(np.uint8), size).copy()
+        other, third = one.copy(), one.copy()
+        developing.finish_cells(made, one)
+        developing.finish_cells_plain(made, other)
+        developing.finish_planes(developing.out_of_cells(made, side), third)
+        assert np.abs(one.astype(int) - other).max() <= 1
+        np.testing.assert_array_equal(one, third)

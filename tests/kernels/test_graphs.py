@@ -126,6 +126,36 @@ def test_a_batch_is_what_each_is_alone(tmp_path: Path, backend: str, tolerance: 
         np.testing.assert_allclose(made, expected, atol=tolerance)
 
 
+@pytest.mark.parametrize("backend", ["eager", "numba", "onnxruntime", "openvino"])
+def test_buffers_and_loans_change_no_answer(exported: dict, backend: str) -> None:
+    graph = open_graph(exported["separator"][0], backend)
+    rng = np.random.default_rng(2)
+    feeds = [
+        {n: rng.random(shape).astype(np.float32) for n, shape in graph.inputs.items()}
+        for _ in range(2)
+    ]
+    expected = [graph(one) for one in feeds]
+    written = {port: graph.buffer(port) for port in graph.inputs}
+    for port, array in written.items():
+        assert (array.shape, array.dtype) == (graph.inputs[port], np.float32)
+    for one, answer in zip(feeds, expected, strict=True):
+        for port, array in written.items():
+            array[:] = one[port]
+        borrowed = graph.borrow(written)
+        for name in graph.outputs:
+            np.testing.assert_array_equal(borrowed[name], answer[name])
+    kept = graph(feeds[0])
+    graph.borrow(feeds[1])
+    for name in graph.outputs:  # what was answered, not lent, stays
+        np.testing.assert_array_equal(kept[name], expected[0][name])
+
+
+@pytest.mark.parametrize("backend", ["numba", "onnxruntime", "openvino"])
+def test_buffers_are_zero_at_first(exported: dict, backend: str) -> None:
+    graph = open_graph(exported["musicface"][0], backend)
+    assert not any(graph.buffer(port).any() for port in graph.inputs)
+
+
 def test_batches_are_filled_up_to_a_prepared_size() -> None:
     assert [sizes_up_to(most) for most in (1, 2, 3, 8)] == [[1], [1, 2], [1, 2, 4], [1, 2, 4, 8]]
     for most in (0, 9):

@@ -52,7 +52,8 @@ def test_drawing_is_pure(background: str) -> None:
 
 def test_presenting_is_drawing_and_guiding() -> None:
     one = head(config=SMALL)
-    shown, eyes = one.present(busy())
+    painted, eyes = one.present(busy())
+    shown = painted.transpose(2, 0, 1) / 255
     np.testing.assert_allclose(shown, premultiplied(one.draw(busy()).rgba), atol=1.1 / 255)
     np.testing.assert_array_equal(eyes, one.guide(busy()).eyes)
 

@@ -23,10 +23,11 @@ import yaml
 from engine.avatar import AvatarConfig, RendererConfig, open_renderer
 from engine.motion.blendshapes import INDEX
 from engine.rendering.identity import load_identity
-from engine.rendering.neural.guide import Rasteriser, temporal_position
-from engine.rendering.neural.networks import LiteConfig, UNetConfig, build, examples
+from engine.rendering.neural.guide import Rasteriser, cut, temporal_position
+from engine.rendering.neural.networks import LiteConfig, UNetConfig, as_shown, build, examples
 from engine.rendering.neural.painter import Painter
 from engine.signals import Motion
+from kernels.developing import out_of_cells
 from kernels.graphs import BackendUnavailable
 from kernels.graphs.exporting import export
 
@@ -49,7 +50,7 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(load_identity("aria").folder, folder)
     torch.manual_seed(0)
     noise = build(UNetConfig(size=96, base=4, levels=5))
-    for name, network in (("neural-lite", build(PLAIN)), ("neural", noise)):
+    for name, network in (("neural-lite", as_shown(build(PLAIN))), ("neural", noise)):
         config = asdict(network.config)
         export(network.eval(), examples(network), folder / f"{name}.onnx", config, bits=16)
     said = yaml.safe_load((folder / "identity.yaml").read_text(encoding="utf-8"))
@@ -123,8 +124,8 @@ def test_the_phase_is_told_and_only_the_phase(packs: Path) -> None:
         drawn(packs, motion(3), config), drawn(packs, motion(3 + 2048), config)
     )
     lone = painter(packs, config)
-    guide = lone.rasteriser.guide(motion(3))
-    feeds = {**guide._asdict(), "reference": lone.reference}
+    lone.rasteriser.tell(motion(3), lone.told)
+    feeds = {name: x.copy() for name, x in lone.told.items()}
     later = {**feeds, "phase": temporal_position(19, 2)[None]}
     assert np.abs(lone.graph(feeds)["rgba"] - lone.graph(later)["rgba"]).max() > 1e-6
 
@@ -143,9 +144,10 @@ def test_backends_paint_what_eager_paints(
         replace(CONFIG, name=name, backend=backend, precision=precision),  # type: ignore[arg-type]
     )
     assert (eager.graph.backend, other.graph.backend) == ("eager", backend)
-    feeds = {**eager.rasteriser.guide(motion(5, 0.2))._asdict(), "reference": eager.reference}
-    made, expected = other.graph(feeds)["rgba"], eager.graph(feeds)["rgba"]
-    np.testing.assert_allclose(made, expected, atol=tolerance)
+    eager.rasteriser.tell(motion(5, 0.2), eager.told)
+    made, expected = other.graph(eager.told), eager.graph(eager.told)
+    for port in expected:
+        np.testing.assert_allclose(made[port], expected[port], atol=tolerance)
 
 
 def test_the_reference_is_the_packs_own_picture(packs: Path, tmp_path: Path) -> None:
@@ -157,7 +159,8 @@ def test_the_reference_is_the_packs_own_picture(packs: Path, tmp_path: Path) -> 
     said = yaml.safe_load((folder / "identity.yaml").read_text(encoding="utf-8"))
     said["assets"]["reference"] = "reference.png"
     (folder / "identity.yaml").write_text(yaml.safe_dump(said), encoding="utf-8")
-    given = Painter(load_identity(folder), CONFIG).reference
+    told = Painter(load_identity(folder), CONFIG).told["reference"][0]
+    given = out_of_cells(told, PLAIN.grid)[None]
     assert given.shape == (1, 4, SIDE, SIDE)
     np.testing.assert_allclose(
         given[0, :, 5, 5], [200 / 255 * 128 / 255, 0, 0, 128 / 255], rtol=1e-4
@@ -165,6 +168,18 @@ def test_the_reference_is_the_packs_own_picture(packs: Path, tmp_path: Path) -> 
     (folder / "reference.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match="expected a picture with alpha"):
         Painter(load_identity(folder), CONFIG)
+
+
+@pytest.mark.parametrize("kind", ["picture", "geometry", "depth"])
+def test_told_in_place_is_what_is_guided(kind: str) -> None:
+    """Whether in planes or in cells."""
+    rasteriser = Rasteriser(load_identity("aria"), kind, 64, 4)
+    guide = rasteriser.guide(motion(9, 0.4, jawOpen=1.0))._asdict()
+    for expected in (guide, cut(guide, 4)):
+        told = {port: np.full_like(x, np.nan) for port, x in expected.items()}
+        rasteriser.tell(motion(9, 0.4, jawOpen=1.0), told)
+        for port, x in expected.items():
+            np.testing.assert_allclose(told[port], x, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["picture", "geometry", "depth"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from engine.rendering.neural.guide import NEAR, cut
 from engine.rendering.neural.networks import (
     FULL,
     HALF,
@@ -13,11 +15,14 @@ from engine.rendering.neural.networks import (
     LiteConfig,
     Network,
     NoState,
+    UNet,
     UNetConfig,
+    as_shown,
     build,
     examples,
     macs,
 )
+from kernels.developing import out_of_cells
 
 SMALL_UNET = UNetConfig(size=32, base=4, levels=4)
 SMALL_LITE = LiteConfig(size=32, widths=(8, 12), fine=8)
@@ -82,6 +87,23 @@ def test_untrained_lite_draws_the_rasterised_picture(enlarge: int) -> None:
     edge = enlarge  # where there is nothing to look at beyond, the outermost cell goes on
     inside = (..., slice(edge, -edge), slice(edge, -edge))
     torch.testing.assert_close(painted(network, inputs)[inside], expected[inside])
+
+
+@pytest.mark.parametrize("guidance", ["picture", "geometry", "depth"])
+def test_in_cells_it_is_the_same_network(guidance: str) -> None:
+    config = LiteConfig(guidance, size=64, grid=4, widths=(8, 12), fine=8)  # type: ignore[arg-type]
+    network = ready(config)
+    shown, inputs = as_shown(network), noisy(network)
+    told = cut({name: x.numpy() for name, x in inputs.items()}, config.grid)
+    assert {n: x.shape for n, x in told.items()} == {
+        n: tuple(x.shape) for n, x in examples(shown).items()
+    }
+    with torch.no_grad():
+        feeds = {name: torch.from_numpy(x) for name, x in told.items()}
+        cells = shown(**feeds, state=NoState())[0].cells[0].numpy()
+    made = out_of_cells(cells, NEAR * config.enlarge)
+    np.testing.assert_allclose(made, painted(network, inputs)[0].numpy(), atol=1e-5)
+    assert isinstance(as_shown(build(SMALL_UNET)), UNet)
 
 
 def test_lite_takes_crops() -> None:

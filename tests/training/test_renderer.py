@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import os
@@ -19,7 +20,7 @@ from engine.avatar import AvatarConfig, RendererConfig, open_renderer
 from engine.metrics.picture import ssim, warping_error
 from engine.rendering.head import Head
 from engine.rendering.identity import load_identity
-from engine.rendering.neural.networks import LiteConfig, UNetConfig
+from engine.rendering.neural.networks import Lite, LiteConfig, UNetConfig
 from engine.training.loop import LoopConfig, train
 from engine.training.renderer import pairs as making
 from engine.training.renderer.adversary import PatchGAN
@@ -35,7 +36,8 @@ from engine.training.renderer.losses import (
 )
 from engine.training.renderer.motions import film, numbered_motion, rest, some_motion
 from engine.training.renderer.pairs import About, BadPairs, Pairs, begin, make, rasterise
-from engine.training.renderer.score import figures, masked_ssim, sheet
+from engine.training.renderer.rounding import LEVELS, balanced, on_levels, ready_for_int8
+from engine.training.renderer.score import figures, masked_ssim, paint, sheet
 from engine.training.renderer.seeing import face, flow
 from engine.training.renderer.shipping import export_network, load_renderer, ship
 from engine.training.renderer.task import RendererTask, RendererTraining
@@ -369,6 +371,54 @@ def test_what_was_trained_ships_and_draws(run: Path, tmp_path: Path) -> None:
         load_renderer(run)[1]["pairs"], batch=1, scored=1, lite=TINY, adversary=8, loop=loop
     )
     train(RendererTask(config), loop)
+
+
+def test_ready_for_int8_it_is_the_same_function(run: Path) -> None:
+    """Once more when rounded, far nearer than if its weights were rounded as they come."""
+    network, record = load_renderer(run)
+    assert isinstance(network, Lite)
+    seen = Lessons(record["pairs"], network.config, 1).held_out(2)
+    tops = torch.rand(network.config.fine) + 0.5
+    exact, even = paint(network, seen[0]), paint(balanced(network, tops), seen[0])
+    np.testing.assert_allclose(even, exact, atol=1e-5)
+    ready = ready_for_int8(network, seen)
+    naive = copy.deepcopy(network)
+    weights = naive.paint.weight
+    step = weights.abs().amax((1, 2, 3), keepdim=True) / LEVELS
+    with torch.no_grad():
+        weights.copy_((weights / step).round() * step)
+    off, naively_off = (np.abs(paint(x, seen[1]) - paint(network, seen[1])) for x in (ready, naive))
+    assert off.mean() < 0.4 * naively_off.mean()
+
+
+def test_levels_are_whole_and_the_largest_keeps_its_place() -> None:
+    torch.manual_seed(0)
+    weights, inputs = torch.randn(5, 20), torch.rand(400, 1) + 0.2 * torch.rand(400, 20)
+    made = on_levels(weights, inputs.T @ inputs)
+    largest = weights.abs().amax(1, keepdim=True)
+    level = made / largest * LEVELS
+    assert torch.equal(made.abs().amax(1, keepdim=True), largest)
+    off = (level - level.round()).abs()
+    assert float(off[level.abs() < LEVELS - 0.01].max()) < 1e-3
+    plain = (weights / largest * LEVELS).round() * largest / LEVELS
+    lost = [float(((x - weights) @ inputs.T).square().mean()) for x in (made, plain)]
+    assert lost[0] < 0.3 * lost[1]
+
+
+def test_whole_pictures_are_moved_with_their_truth(folder: Path) -> None:
+    config = UNetConfig(size=64, base=4, levels=4)
+    still, moved = (Lessons(str(folder), config, 1, shift=shift) for shift in (0, 9))
+    one = still._numbered(1, np.random.default_rng(0))
+    rng = np.random.default_rng(4)
+    other = moved._numbered(1, rng)
+    right, down = np.random.default_rng(4).integers(-9, 10, 2)
+    assert (right, down) != (0, 0)
+    for k in (0, 1, 4):
+        rows = np.clip(np.arange(64) - down, 0, 63)
+        columns = np.clip(np.arange(64) - right, 0, 63)
+        np.testing.assert_array_equal(other[k], one[k][:, rows][:, :, columns])
+    np.testing.assert_array_equal(other[2], one[2])  # the reference shows her at rest
+    np.testing.assert_array_equal(moved.held_out(1)[0].truth, still.held_out(1)[0].truth)
 
 
 def test_configurations_are_checked(folder: Path) -> None:

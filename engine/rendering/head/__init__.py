@@ -18,7 +18,7 @@ from engine.rendering.identity import Identity
 from engine.rendering.puppet.stage import Stage
 from engine.signals import U8, Motion, Picture
 from kernels.deform import carry, project
-from kernels.developing import Scene, develop, finish, planes, resolve, strokes, survey
+from kernels.developing import Scene, develop, finish, resolve, strokes, survey
 from kernels.lighting import Strands, illuminate, illuminate_strands, unshadowed
 from kernels.raster import NOTHING, SAMPLES, cover, cover_ribbons, front_to_back
 
@@ -91,13 +91,11 @@ class Head:
         return self._survey(motion, posed)
 
     def present(self, motion: Motion) -> tuple[F32, F32]:
-        """The picture without backdrop, unmirrored, [4, H, W] premultiplied in 0 … 1; and where
-        the eyes are in it, [H, W] (see `Guidance`). Pure."""
+        """The picture without backdrop, unmirrored, [H, W, 4] premultiplied on 0 … 255, until the
+        next one is drawn over it; and where the eyes are in it, [H, W] (see `Guidance`). Pure."""
         posed = self.poser.pose(motion)
         self._see(motion, posed)
-        shown = np.empty((4, self.config.height, self.config.width), np.float32)
-        planes(self.painted, shown)
-        return shown, self._attend(motion, posed)
+        return self.painted, self._attend(motion, posed)
 
     def _see(self, motion: Motion, posed: Posed) -> None:
         """Paint what the camera sees of one motion."""
@@ -166,6 +164,10 @@ class Head:
             np.ascontiguousarray(np.repeat(hair.shift, hair.points.shape[1])),
             np.ascontiguousarray(hair.tint.reshape(-1, 3)),
         )
+        kind = rig.strand_kind
+        self.strand_albedo = np.array([rig.look["lash"], rig.look["brow"]], np.float32)[kind]
+        self.strand_ink = np.empty((len(kind), 4), np.float32)
+        self.strand_ink[:, 3] = np.array([0.90, 0.55], np.float32)[kind]
         self.shine = np.array(rig.look["hair_shine"], np.float32)
         self.casters = _casters(rig)
 
@@ -228,8 +230,8 @@ class Head:
         hair, first = rig.hair, self.ribbons
         count, points = hair.width.shape
         if first < count:
-            edges = self.hair_picture.reshape(count, points, 2, 3)[first:]
-            picture = np.ascontiguousarray(edges.mean(axis=2).reshape(-1, 3))
+            edges = self.hair_picture[2 * points * first :]
+            picture = np.float32(0.5) * (edges[::2] + edges[1::2])
             ink = np.full((len(picture), 4), 0.45, np.float32)
             ink[:, :3] = self.hair_light[first * points :]
             starts = np.arange(0, len(picture) + 1, points, dtype=np.int32)
@@ -237,12 +239,12 @@ class Head:
             strokes(picture, width, ink, starts, 0.002, self.nearest, self.painted)
 
     def _strand_colours(self, first: int) -> F32:
-        rig = self.rig
-        albedo = np.array([rig.look["lash"], rig.look["brow"]], np.float32)[rig.strand_kind]
-        light = albedo * self.diffuse[first:] + 0.15 * albedo * self.specular[first:]
-        opacity = np.array([0.90, 0.55], np.float32)[rig.strand_kind]
+        """[n, 4] colour and opacity of the points of lashes and brows."""
+        light = self.diffuse[first:] + np.float32(0.15) * self.specular[first:]
+        light *= self.strand_albedo
         develop(light, self.tone)
-        return np.concatenate([light, opacity[:, None]], axis=1)
+        self.strand_ink[:, :3] = light
+        return self.strand_ink
 
 
 def _casters(rig: Rig) -> tuple[I32, I32]:

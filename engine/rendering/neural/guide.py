@@ -11,9 +11,11 @@ from engine.avatar import RendererConfig
 from engine.rendering.head import DISTANCE, Head
 from engine.rendering.identity import Identity
 from engine.signals import F32, U8, Motion
+from kernels.developing import cells, in_cells, planes
 
 CHANNELS = {"picture": 4, "geometry": 5, "depth": 1}
 REFERENCE = 4  # channels of the reference: a premultiplied picture
+NEAR = 2  # pixels a side of the cells that `networks.Lite` draws its last stage in
 PERIODS = (32.0, 128.0, 512.0, 2048.0)  # frames
 REACH = 0.35  # metres before and behind the neck's axis that depth tells apart
 
@@ -61,7 +63,9 @@ class Rasteriser:
     def guide(self, motion: Motion) -> Guide:
         """The inputs of one motion's picture."""
         if self.kind == "picture":
-            told, eyes = self.head.present(motion)
+            painted, eyes = self.head.present(motion)
+            told = np.empty((REFERENCE, *eyes.shape), np.float32)
+            planes(painted, told)
         else:
             known = self.head.guide(motion)
             eyes = known.eyes
@@ -71,3 +75,30 @@ class Rasteriser:
                 told = np.concatenate([told, known.normals.transpose(2, 0, 1), known.mask[None]])
         phase = temporal_position(motion.frame, self.periods)
         return Guide(np.asarray(told[None], np.float32), eyes[None, None], phase[None])
+
+    def tell(self, motion: Motion, told: dict[str, F32]) -> None:
+        """Write the inputs of one motion's picture where a network takes them: as `guide` has them,
+        or in cells (see `networks.LiteInCells`)."""
+        if "coarse" in told and self.kind == "picture":
+            painted, eyes = self.head.present(motion)
+            cells(painted, eyes, told["coarse"][0], told["near"][0], told["shown"][0])
+            told["phase"][0] = temporal_position(motion.frame, self.periods)
+            return
+        given = self.guide(motion)._asdict()
+        if "coarse" in told:
+            given = cut(given, given["guidance"].shape[2] // told["coarse"].shape[1])
+        for name, value in given.items():
+            told[name][:] = value
+
+
+def cut(planes: dict[str, F32], grid: int) -> dict[str, F32]:
+    """Inputs of `networks.Lite`, some or all, as `LiteInCells` takes them; a batch of one."""
+    out: dict[str, F32] = {}
+    if "guidance" in planes:
+        told = np.concatenate([planes["guidance"][0], planes["eyes"][0]])
+        out |= {"coarse": in_cells(told, grid)[None], "near": in_cells(told, NEAR)[None]}
+        if len(told) == REFERENCE + 1:  # a picture and the eyes
+            out["shown"] = in_cells(told[:REFERENCE], NEAR)[None]
+    if "reference" in planes:
+        out["reference"] = in_cells(planes["reference"][0], grid)[None]
+    return {**out, "phase": planes["phase"]} if "phase" in planes else out

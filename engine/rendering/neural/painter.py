@@ -11,10 +11,10 @@ import numpy as np
 from engine.avatar import RendererConfig
 from engine.rendering.head import FRAMINGS
 from engine.rendering.identity import Identity
-from engine.rendering.neural.guide import Rasteriser, premultiplied
+from engine.rendering.neural.guide import Rasteriser, cut, premultiplied
 from engine.rendering.puppet.stage import Stage
-from engine.signals import F32, Motion, Picture
-from kernels.developing import finish, finish_planes
+from engine.signals import F32, U8, Motion, Picture
+from kernels.developing import finish, finish_cells, finish_planes, out_of_cells
 from kernels.graphs import BackendUnavailable, Graph, open_graph
 
 PRECISIONS = ("int8", "bf16", "fp32")  # quickest first
@@ -38,25 +38,47 @@ class Painter:
         self.graph = open_network(identity, config, opens)
         told = self.graph.meta["config"]
         self.rasteriser = Rasteriser(identity, told["guidance"], told["size"], told["periods"])
-        self.reference = reference(identity, told["size"], self.rasteriser)
+        self.told = {port: self.graph.buffer(port) for port in self.graph.inputs}
+        self._refer(reference(identity, told["size"], self.rasteriser))
         stage = Stage(config, identity.palette)
         stage.open()
         self.backdrop = stage.close()
-        self.placing = _placing(config, told["size"] * told.get("enlarge", 1))
+        self.side = told["size"] * told.get("enlarge", 1)
+        self.placing = _placing(config, self.side)
+        self.as_it_is = self.backdrop.shape[:2] == (self.side, self.side) and np.allclose(
+            self.placing, np.eye(2, 3)
+        )
 
     def draw(self, motion: Motion) -> Picture:
         """Draw one motion: [H, W, 4] uint8 RGBA, straight alpha."""
-        guide = self.rasteriser.guide(motion)
-        feeds = {**guide._asdict(), "reference": self.reference}
-        made = self.graph(feeds)["rgba"][0]
+        self.rasteriser.tell(motion, self.told)
+        made = self.graph.borrow(self.told)
         rgba = self.backdrop.copy()
-        if made.shape[1:] == rgba.shape[:2] and np.allclose(self.placing, np.eye(2, 3)):
-            finish_planes(made, rgba)
-            return Picture(motion.frame, rgba)
-        painted = self._place(np.ascontiguousarray(made.transpose(1, 2, 0)) * np.float32(255.0))
+        if not self.as_it_is:
+            self._finish_placed(made, rgba)
+        elif "cells" in made:
+            finish_cells(made["cells"][0], rgba)
+        else:
+            finish_planes(made["rgba"][0], rgba)
+        return Picture(motion.frame, rgba)
+
+    def _refer(self, planes: F32) -> None:
+        """Tell the network the reference, [4, S, S], once."""
+        given = {"reference": planes[None]}
+        if "coarse" in self.told:
+            given = cut(given, planes.shape[1] // self.told["coarse"].shape[1])
+        self.told["reference"][:] = given["reference"]
+
+    def _finish_placed(self, made: dict[str, F32], rgba: U8) -> None:
+        """The network's square where `config` has it, over what `rgba` holds."""
+        if "cells" in made:
+            cells = made["cells"][0]
+            planes = out_of_cells(cells, self.side // len(cells))
+        else:
+            planes = made["rgba"][0]
+        painted = self._place(np.ascontiguousarray(planes.transpose(1, 2, 0)) * np.float32(255.0))
         np.minimum(painted[..., :3], painted[..., 3:], out=painted[..., :3])
         finish(painted, rgba)
-        return Picture(motion.frame, rgba)
 
     def _place(self, painted: F32) -> F32:
         """The network's square where `config` has it: framing, size, mirror."""
@@ -104,18 +126,18 @@ def weights(identity: Identity, name: str) -> Path:
 
 
 def reference(identity: Identity, size: int, rasteriser: Rasteriser) -> F32:
-    """[1, 4, size, size] premultiplied: the pack's own picture at rest, else the rasterised one."""
+    """[4, size, size] premultiplied: the pack's own picture at rest, else the rasterised one."""
     asset = identity.assets.get("reference")
     if asset is None:
         motion = Motion(REST, np.zeros(52, np.float32), np.zeros(6, np.float32))
-        return premultiplied(rasteriser.head.draw(motion).rgba)[None]
+        return premultiplied(rasteriser.head.draw(motion).rgba)
     stored = cv2.imread(str(identity.folder / str(asset)), cv2.IMREAD_UNCHANGED)
     if stored is None or stored.ndim != 3 or stored.shape[2] != 4:
         raise ValueError(f"{identity.folder / str(asset)}: expected a picture with alpha")
     rgba = np.asarray(cv2.cvtColor(stored, cv2.COLOR_BGRA2RGBA), np.uint8)
     whole = premultiplied(rgba).transpose(1, 2, 0)
     small = cv2.resize(whole, (size, size), interpolation=cv2.INTER_AREA)
-    return np.asarray(small.transpose(2, 0, 1)[None], np.float32)
+    return np.asarray(small.transpose(2, 0, 1), np.float32)
 
 
 def _placing(config: RendererConfig, side: int) -> F32:

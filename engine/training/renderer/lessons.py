@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.rendering.identity import load_identity
@@ -38,14 +39,22 @@ class Lessons:
     """Pairs of one identity. Opened again in each data worker: a rasteriser serves one thread."""
 
     def __init__(
-        self, source: str, config: UNetConfig | LiteConfig, batch: int, crop: int = 0
+        self,
+        source: str,
+        config: UNetConfig | LiteConfig,
+        batch: int,
+        crop: int = 0,
+        shift: int = 0,
     ) -> None:
         """source: a folder of pairs, or `raster:NAME` for endless ones of the rasteriser.
 
-        crop: of the guidance, pixels a side, 0 for all of it. Raises BadPairs; ValueError for a
-        folder without pictures, or a crop that the network cannot take.
+        crop: of the guidance, pixels a side, 0 for all of it. shift: pixels of the guidance that
+        whole ones are moved by, at most, guidance and truth alike: a network that sees a picture as
+        a whole would learn the few there are by heart. Raises BadPairs; ValueError for a folder
+        without pictures, or a crop that the network cannot take.
         """
-        self.source, self.config, self.size, self.crop = source, config, batch, crop
+        self.source, self.config, self.size = source, config, batch
+        self.crop, self.shift = crop, shift
         step = config.grid * 2 ** (len(config.widths) - 1) if isinstance(config, LiteConfig) else 0
         if crop and (not step or crop % step or crop > config.size):
             raise ValueError(f"crop must be a multiple of {step or config.size}, got {crop}")
@@ -150,6 +159,10 @@ class Lessons:
             for k, scale in ((0, 1), (1, 1), (2, 1), (4, times)):
                 rows = slice(y * scale, (y + self.crop) * scale)
                 parts[k] = parts[k][:, rows, x * scale : (x + self.crop) * scale]
+        elif rng is not None and self.shift:
+            by = rng.integers(-self.shift, self.shift + 1, 2)
+            for k, scale in ((0, 1), (1, 1), (4, times)):
+                parts[k] = _moved(parts[k], by * scale)
         return tuple(parts)
 
     def _stack(self, pairs: list[tuple[F32, ...]]) -> Batch:
@@ -165,6 +178,15 @@ def _corner(rng: np.random.Generator, guidance: F32, eyes: F32, crop: int) -> tu
     y, x = there[rng.integers(len(there))] if len(there) else (0, 0)
     y, x = np.array([y, x]) - rng.integers(crop // 4, 3 * crop // 4, 2)
     return tuple(int(k) // 4 * 4 for k in np.clip([x, y], 0, guidance.shape[1] - crop))  # type: ignore[return-value]
+
+
+def _moved(planes: F32, by: NDArray[np.int64]) -> F32:
+    """[C, H, W] moved right and down; its edges go on where nothing is known."""
+    rows, columns = (
+        np.clip(np.arange(size) - step, 0, size - 1)
+        for size, step in zip(planes.shape[1:], by[::-1], strict=True)
+    )
+    return planes[:, rows][:, :, columns]
 
 
 def _told(guidance: F32) -> int:

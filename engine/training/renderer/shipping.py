@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
+import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +20,22 @@ import yaml
 from safetensors import safe_open
 
 from engine.rendering.identity import load_identity
-from engine.rendering.neural.networks import Lite, Network, UNet, examples
+from engine.rendering.neural.guide import cut
+from engine.rendering.neural.networks import RGBA, Lite, Network, UNet, as_shown, examples
+from engine.signals import F32
 from engine.training import checkpoint
 from engine.training.loop import CHECKPOINT
-from engine.training.renderer.lessons import Lessons
+from engine.training.renderer.lessons import Batch, Lessons
 from engine.training.renderer.pairs import REFERENCE
+from engine.training.renderer.rounding import ready_for_int8
 from engine.training.renderer.score import masked_ssim
+from kernels.developing import out_of_cells
 from kernels.graphs.exporting import export
 from kernels.graphs.opening import LEAST_LIKENESS
 from kernels.graphs.quantising import quantise
 
 NAMES = {"lite": "neural-lite", "unet": "neural"}
 BITS = {"lite": 16, "unet": 8}  # of a stored weight: 27 MB of halves would be too many to ship
-EXACT = {"lite": ("paint",), "unet": ()}  # the last convolution also carries the rasterised picture
 TEACHERS = {"raster": "our own rasteriser", "cycles": "Blender's Cycles", "video": "a camera"}
 CALIBRATION = 48  # pictures
 
@@ -47,13 +53,22 @@ def load_renderer(run: Path) -> tuple[Network, dict[str, Any]]:
 
 def likeness(made: dict, exact: dict) -> float:
     """SSIM of what two precisions paint, where the exact one paints somebody."""
-    return masked_ssim(made["rgba"][0], exact["rgba"][0])
+    return masked_ssim(_planes(made), _planes(exact))
+
+
+def _planes(made: dict[str, F32]) -> F32:
+    """[4, H, W] of a network's answers."""
+    if "rgba" in made:
+        return made["rgba"][0]
+    cells = made["cells"][0]
+    return out_of_cells(cells, math.isqrt(cells.shape[2] // RGBA))
 
 
 def export_network(run: Path, path: Path) -> None:
     """Only the network, such as `loop.start` of the next training begins from."""
     network, record = load_renderer(run)
-    export(network, examples(network), path, record["model"], BITS[record["net"]])
+    shown = as_shown(network)
+    export(shown, examples(shown), path, record["model"], BITS[record["net"]])
 
 
 def ship(run: Path, folder: Path | None = None) -> list[Path]:
@@ -64,9 +79,7 @@ def ship(run: Path, folder: Path | None = None) -> list[Path]:
     path, small = folder / f"{name}.onnx", folder / f"{name}.int8.onnx"
     export_network(run, path)
     lessons = Lessons(record["pairs"], network.config, 1)
-    seen = [batch._asdict() for batch in lessons.held_out(CALIBRATION)]
-    feeds = [{n: np.asarray(x) for n, x in one.items() if n != "truth"} for one in seen]
-    found = quantise(path, feeds, likeness, small, EXACT[record["net"]])
+    found = _round(network, path, small, lessons.held_out(CALIBRATION))
     assets = {name: path.name}
     if found >= LEAST_LIKENESS:
         assets[f"{name}-int8"] = small.name
@@ -78,6 +91,22 @@ def ship(run: Path, folder: Path | None = None) -> list[Path]:
         assets["reference"] = REFERENCE
     _name(folder, name, assets, lessons.pairs.about.truth if lessons.pairs else "raster")
     return [folder / file for file in assets.values()]
+
+
+def _round(network: Network, path: Path, small: Path, seen: list[Batch]) -> float:
+    """Write the int8 version of what was exported; how like it is."""
+    feeds = [
+        {name: np.asarray(x) for name, x in batch._asdict().items() if name != "truth"}
+        for batch in seen
+    ]
+    if not isinstance(network, Lite):
+        return quantise(path, feeds, likeness, small)
+    feeds = [cut(one, network.config.grid) for one in feeds]
+    ready = as_shown(ready_for_int8(network, seen))
+    with tempfile.TemporaryDirectory() as aside:
+        source = Path(aside) / path.name
+        export(ready, examples(ready), source, asdict(network.config))
+        return quantise(source, feeds, likeness, small, like=path)
 
 
 def _name(folder: Path, name: str, assets: dict[str, str], truth: str) -> None:

@@ -38,15 +38,16 @@ LAST, LAST_PACE = "paint.", 0.1
 class RendererTraining:
     """pairs: a folder of pairs, or `raster:NAME`: endless ones, for pre-training. net: which
     network: `lite`, or `unet` (`half` and `full` differ in its base). batch: pictures a step.
-    crop: of the guidance, pixels a side (0: all of it). rate: of Adam, falling to zero over the
-    last six tenths. gan_from: share of the steps after which the adversary joins. The others are
-    weights of the loss's terms.
+    crop: of the guidance, pixels a side (0: all of it). shift: pixels that all of it is moved by,
+    at most. rate: of Adam, falling to zero over the last six tenths. gan_from: share of the steps
+    after which the adversary joins. The others are weights of the loss's terms.
     """
 
     pairs: str = "raster:aria"
     net: str = "lite"
     batch: int = 4
     crop: int = 0
+    shift: int = 0
     rate: float = 4e-4
     gan_from: float = 0.4
     photo: float = 1.0
@@ -77,7 +78,7 @@ class RendererTask:
         """Raises what `Lessons` raises."""
         torch.manual_seed(config.loop.seed)
         self.config, network = config, config.network
-        self._lessons = Lessons(config.pairs, network, config.batch, config.crop)
+        self._lessons = Lessons(config.pairs, network, config.batch, config.crop, config.shift)
         model = build(network)
         judge = PatchGAN(CHANNELS[network.guidance] + 1, config.adversary)
         self.models: dict[str, nn.Module] = {
