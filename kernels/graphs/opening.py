@@ -7,6 +7,7 @@ import importlib
 import json
 import logging
 import math
+import platform
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ NVIDIA = Path("/dev/nvidiactl")  # there wherever NVIDIA's driver runs
 DRIVER = Path("/proc/driver/nvidia/version")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 PROCESSOR = Path("/proc/cpuinfo")  # Linux's list of what the processor has
+ADDING_BYTES = ("vnni", "amx_int8", "asimddp")
 SMALL = 1 << 16  # numbers that go into a small network at each step
 GPU = ("tensorrt", "cuda")
 BATCHING = (*GPU, "eager")  # backends that take several at once
@@ -106,6 +108,14 @@ def _computes_bf16(core: Any) -> bool:
     than fp32."""
     able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return able and PROCESSOR.exists() and "bf16" in PROCESSOR.read_text()
+
+
+def _adds_bytes() -> bool:
+    """Whether the processor sums products of bytes in 32 bits: one that has to do it in 16
+    overflows, and paints something else."""
+    if platform.machine() == "arm64":  # Apple's all do
+        return True
+    return PROCESSOR.exists() and any(flag in PROCESSOR.read_text() for flag in ADDING_BYTES)
 
 
 def _rest(precision: str, core: Any) -> str:
@@ -451,6 +461,11 @@ def _check_quantised(path: Path, precision: str) -> None:
     if (quantised is not None) != (precision == "int8"):
         kind = "exact" if quantised is None else "quantised"
         raise BackendUnavailable(f"{path.name} is {kind}: it does not run in {precision}")
+    if quantised is not None and not _adds_bytes():
+        raise BackendUnavailable(
+            f"{path.name}: int8 needs a processor with VNNI (or Arm's dot product), and none is "
+            "known of here: take bf16 or fp32"
+        )
     if quantised is not None and quantised["likeness"] < LEAST_LIKENESS:
         raise BackendUnavailable(
             f"{path.name} was measured {quantised['likeness']:.4f} like itself in fp32, less than "

@@ -44,6 +44,10 @@ def quantise(
         nncf.Dataset(known),
         subset_size=len(known),
         preset=nncf.QuantizationPreset.MIXED,
+        # all eight bits of weights: `open_graph` asks for a processor that they do not overflow
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            overflow_fix=nncf.OverflowFix.DISABLE
+        ),
     )
     _save(small, meta, 1.0, out)  # let in, to be measured
     whole, rounded = open_graph(like or path, "openvino"), open_graph(out, "openvino", "int8")

@@ -12,11 +12,13 @@ import pytest
 import torch
 
 from engine.rendering.neural.networks import LiteConfig, build, examples
-from kernels.graphs import BackendUnavailable, open_graph
+from kernels.graphs import BackendUnavailable, open_graph, opening
 from kernels.graphs.exporting import export
 from kernels.graphs.quantising import quantise
 
 pytest.importorskip("nncf")
+if not opening._adds_bytes():
+    pytest.skip("int8 needs a processor with VNNI", allow_module_level=True)
 CONFIG = LiteConfig(size=64, widths=(16, 24), fine=8)
 
 
@@ -87,6 +89,17 @@ def test_a_file_runs_in_its_own_precision_only(
     for backend in ("eager", "tensorrt"):
         with pytest.raises(BackendUnavailable, match=backend):
             open_graph(small, backend, "int8")
+
+
+def test_a_processor_that_would_overflow_is_refused(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = tmp_path / "cpuinfo"
+    older.write_text("flags : sse2 avx2 avx512f\n")
+    monkeypatch.setattr(opening, "PROCESSOR", older)
+    monkeypatch.setattr(opening.platform, "machine", lambda: "x86_64")
+    with pytest.raises(BackendUnavailable, match="int8 needs a processor with VNNI"):
+        open_graph(small, "openvino", "int8")
 
 
 def test_what_lost_too_much_is_refused(small: Path, tmp_path: Path) -> None:

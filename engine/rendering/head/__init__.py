@@ -40,8 +40,8 @@ class Framing(NamedTuple):
 FRAMINGS = {"bust": Framing(0.385, -0.225, 0.32), "face": Framing(0.30, -0.150, 0.25)}
 SHADOW_BIAS = 0.006  # metres
 STRAY = np.float32(0.30)  # of the key light that finds its way into its own shadows
-BACK = -0.25  # hair that faces away more than this, above LOW, is behind the head
-LOW = -0.02  # metres
+BACK = -0.25  # hair that faces away more than this, above CROWN, is behind the head; below,
+CROWN = 0.08  # metres, one may look at its inside past the face
 TEXELS = 1.3  # of texture for each pixel of the face
 
 
@@ -157,7 +157,7 @@ class Head:
         self.depth = np.empty((self.light.size, self.light.size), np.float32)
         self.casting = np.empty(self.depth.shape, np.int32)
         self.ribbons = int((~rig.hair.strand).sum())  # single hairs come after them
-        self.low = rig.hair.points[..., 1] < LOW
+        self.low = rig.hair.points[..., 1] < CROWN
         hair = rig.hair
         self.hair_flat = (
             np.ascontiguousarray(hair.open_.reshape(-1)),

@@ -154,7 +154,8 @@ class _Turn(nn.Module):
 
 class Lite(nn.Module):
     """Space to depth, a dense U-Net with added skips, and back in two steps. The last convolution
-    sees the rasterised picture, too, and begins as its enlargement: untrained it draws it."""
+    sees the rasterised picture, too, brightened or dimmed where the network doubts it, and begins
+    as its enlargement: untrained it draws it."""
 
     def __init__(self, config: LiteConfig) -> None:
         super().__init__()
@@ -177,8 +178,10 @@ class Lite(nn.Module):
         shown = RGBA * NEAR**2 if config.guidance == "picture" else 0
         self.paint = nn.Conv2d(config.fine + shown, RGBA * (NEAR * config.enlarge) ** 2, 3)
         if shown:
-            nn.init.zeros_(self.paint.weight)
-            nn.init.zeros_(self.paint.bias)  # type: ignore[arg-type]
+            self.doubt = nn.Conv2d(config.fine, shown, 1)
+            for layer in (self.paint, self.doubt):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
             self.paint.weight.data[:, config.fine :] = _enlarging(config.enlarge)
 
     @classmethod
@@ -216,7 +219,7 @@ class Lite(nn.Module):
         x = F.pixel_shuffle(self.spread(F.relu(self.last(x))), self.config.grid // NEAR)
         x = F.relu(self.fine(x + self.near(near)))
         if shown is not None:
-            x = torch.cat([x, shown], 1)
+            x = torch.cat([x, shown * (1.0 + self.doubt(x))], 1)
         made: Tensor = self.paint(F.pad(x, (1, 1, 1, 1), mode="replicate"))
         return made
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from engine.rendering.neural.networks import Lite, NoState
 from engine.training.renderer.lessons import Batch
 
-LEVELS = 63.5  # NNCF's steps from 0 to the largest weight: seven bits, which no processor overflows
+LEVELS = 127.0  # NNCF's steps from 0 to the largest weight
 LEAST = 1e-3  # of a channel that never says anything
 PATCHES = 2000  # of each picture, to be looked at
 DAMPING = 1e-3  # of the mean power of an input
@@ -48,6 +48,8 @@ def balanced(network: Lite, tops: Tensor) -> Lite:
             layer.weight /= by
             layer.bias /= by.flatten()
         made.paint.weight[:, : len(tops)] *= top.transpose(0, 1)
+        if network.config.guidance == "picture":
+            made.doubt.weight *= top.transpose(0, 1)
     return made
 
 
@@ -66,9 +68,8 @@ def _row_on_levels(row: Tensor, moments: Tensor) -> Tensor:
     spread = torch.linalg.cholesky(torch.linalg.inv(power), upper=True)
     left, out = (row[order] / step).double(), torch.empty(len(row), dtype=torch.float64)
     for k, value in enumerate(left):
-        level = value.round().clamp(-LEVELS, LEVELS).round()
-        out[k] = value if k == 0 else level  # of the largest the step is made: it must stay
-        left[k + 1 :] -= (value - level) / spread[k, k] * spread[k, k + 1 :]
+        out[k] = value.round().clamp(-LEVELS, LEVELS)
+        left[k + 1 :] -= (value - out[k]) / spread[k, k] * spread[k, k + 1 :]
     new = torch.empty_like(row)
     new[order] = (out * step).float()
     return new

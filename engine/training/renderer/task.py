@@ -31,7 +31,7 @@ from engine.training.renderer.losses import (
 )
 from engine.training.renderer.score import masked_ssim
 
-LAST, LAST_PACE = "paint.", 0.1
+LAST, LAST_PACE = ("paint.", "doubt."), 0.1
 
 
 @dataclass(frozen=True)
@@ -174,8 +174,8 @@ class RendererTask:
 
 def _paced(model: Network) -> list[dict[str, Any]]:
     """Groups of parameters, and how fast each goes. Over a rasterised picture, whatever the last
-    layer of `Lite` learns is added to all of that picture at once: at the others' pace it swings
-    about the truth and learns nothing (measured: after 350 steps still the guidance)."""
+    layers of `Lite` learn changes all of that picture at once: at the others' pace it swings about
+    the truth and learns nothing (measured: after 350 steps still the guidance)."""
     added = isinstance(model, Lite) and model.config.guidance == "picture"
     last = [p for name, p in model.named_parameters() if added and name.startswith(LAST)]
     others = [p for name, p in model.named_parameters() if not (added and name.startswith(LAST))]
