@@ -342,7 +342,7 @@ def test_avatars_are_listed(capsys):
     assert run_live.main(["--list-avatars"]) == 0
     out = capsys.readouterr().out
     assert "lumi   Lumi (puppet)" in out
-    assert "aria   Aria (head, neural-lite)" in out
+    assert "aria   Aria (head, neural-lite, neural)" in out
 
 
 def test_devices_are_listed(capsys, monkeypatch):

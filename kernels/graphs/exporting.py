@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 OPSET = 18
 SMALL = 1024  # numbers; less is not worth narrowing
+MANY = 1 << 15  # numbers; more are worth a single byte each
 SCALE = ".scale"  # what a weight of 8 bits is multiplied with
 
 
@@ -72,8 +73,9 @@ def export(
     examples: one tensor per input port, by the name of `forward`'s argument. config: what
     `Module.from_config` rebuilds it from. Weights become initialisers under their own names, so the
     file is also the checkpoint.
-    bits: each large weight is stored in, 32, 16 (float16) or 8 (of each output channel's largest);
-    backends still compute in float32. Raises ValueError for other numbers.
+    bits: each large weight is stored in, 32, 16 (float16) or 8 (of each output channel's largest;
+    but those of up to MANY numbers in 16); backends still compute in float32. Raises ValueError for
+    other numbers.
     """
     if bits not in (32, 16, 8):
         raise ValueError(f"bits must be 32, 16 or 8, got {bits}")
@@ -120,7 +122,7 @@ def _narrow(model: onnx.ModelProto, bits: int) -> None:
             node.ClearField("input")
             node.input.extend(names)
         narrow: NDArray
-        if bits == 16:
+        if bits == 16 or values.size <= MANY:
             narrow = values.astype(np.float16)
             widen = onnx.helper.make_node("Cast", [tensor.name], [wide], to=onnx.TensorProto.FLOAT)
         else:

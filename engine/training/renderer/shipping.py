@@ -26,16 +26,18 @@ from engine.signals import F32
 from engine.training import checkpoint
 from engine.training.loop import CHECKPOINT
 from engine.training.renderer.lessons import Batch, Lessons
-from engine.training.renderer.pairs import REFERENCE
+from engine.training.renderer.pairs import REFERENCE, read_picture
 from engine.training.renderer.rounding import ready_for_int8
 from engine.training.renderer.score import masked_ssim
 from kernels.developing import out_of_cells
+from kernels.graphs import open_graph
 from kernels.graphs.exporting import export
 from kernels.graphs.opening import LEAST_LIKENESS
 from kernels.graphs.quantising import quantise
 
 NAMES = {"lite": "neural-lite", "unet": "neural"}
-BITS = {"lite": 16, "unet": 8}  # of a stored weight: 27 MB of halves would be too many to ship
+BITS = 8  # of a stored weight: an identity is to be carried about
+START_BITS = 16  # … where a training goes on from it
 TEACHERS = {"raster": "our own rasteriser", "cycles": "Blender's Cycles", "video": "a camera"}
 CALIBRATION = 48  # pictures
 
@@ -66,9 +68,13 @@ def _planes(made: dict[str, F32]) -> F32:
 
 def export_network(run: Path, path: Path) -> None:
     """Only the network, such as `loop.start` of the next training begins from."""
-    network, record = load_renderer(run)
+    network, _ = load_renderer(run)
+    _export(network, path, START_BITS)
+
+
+def _export(network: Network, path: Path, bits: int) -> None:
     shown = as_shown(network)
-    export(shown, examples(shown), path, record["model"], BITS[record["net"]])
+    export(shown, examples(shown), path, asdict(network.config), bits)
 
 
 def ship(run: Path, folder: Path | None = None) -> list[Path]:
@@ -77,36 +83,49 @@ def ship(run: Path, folder: Path | None = None) -> list[Path]:
     folder = folder or load_identity(record["identity"]).folder
     name = NAMES[record["net"]]
     path, small = folder / f"{name}.onnx", folder / f"{name}.int8.onnx"
-    export_network(run, path)
     lessons = Lessons(record["pairs"], network.config, 1)
-    found = _round(network, path, small, lessons.held_out(CALIBRATION))
-    assets = {name: path.name}
-    if found >= LEAST_LIKENESS:
-        assets[f"{name}-int8"] = small.name
-    else:
-        small.unlink()
-    print(f"int8 is {found:.4f} like fp32" + ("" if small.exists() else ": not shipped"))
+    seen = lessons.held_out(CALIBRATION)
+    _export(network, path, BITS)
+    feeds, assets = _feeds(network, seen), {name: path.name}
+    with tempfile.TemporaryDirectory() as aside:
+        whole, ready = Path(aside) / "whole.onnx", Path(aside) / "ready.onnx"
+        _export(network, whole, 32)
+        print(f"stored in {BITS} bits it is {_alike(path, whole, feeds):.4f} like itself")
+        if isinstance(network, Lite):  # the others are too large to be shipped twice
+            _export(ready_for_int8(network, seen), ready, 32)
+            found = quantise(ready, feeds, likeness, small, whole)
+            print(f"int8 is {found:.4f} like it")
+            if found >= LEAST_LIKENESS:
+                assets[f"{name}-int8"] = small.name
+            else:
+                print(f"less than {LEAST_LIKENESS}: not shipped")
+                small.unlink()
     if lessons.pairs is not None:
-        shutil.copy(lessons.pairs.folder / REFERENCE, folder / REFERENCE)
+        _refer(lessons.pairs.folder / REFERENCE, folder / REFERENCE)
         assets["reference"] = REFERENCE
     _name(folder, name, assets, lessons.pairs.about.truth if lessons.pairs else "raster")
     return [folder / file for file in assets.values()]
 
 
-def _round(network: Network, path: Path, small: Path, seen: list[Batch]) -> float:
-    """Write the int8 version of what was exported; how like it is."""
+def _feeds(network: Network, seen: list[Batch]) -> list[dict[str, F32]]:
+    """What the exported network is fed for some pictures."""
     feeds = [
         {name: np.asarray(x) for name, x in batch._asdict().items() if name != "truth"}
         for batch in seen
     ]
-    if not isinstance(network, Lite):
-        return quantise(path, feeds, likeness, small)
-    feeds = [cut(one, network.config.grid) for one in feeds]
-    ready = as_shown(ready_for_int8(network, seen))
-    with tempfile.TemporaryDirectory() as aside:
-        source = Path(aside) / path.name
-        export(ready, examples(ready), source, asdict(network.config))
-        return quantise(source, feeds, likeness, small, like=path)
+    return [cut(one, network.config.grid) for one in feeds] if isinstance(network, Lite) else feeds
+
+
+def _alike(path: Path, other: Path, feeds: list[dict[str, F32]]) -> float:
+    """Mean likeness of what two files paint in float32."""
+    one, two = open_graph(path, "openvino"), open_graph(other, "openvino")
+    return float(np.mean([likeness(one(feed), two(feed)) for feed in feeds]))
+
+
+def _refer(picture: Path, kept: Path) -> None:
+    """Keep a picture at rest; of two, the larger: each network is told it at its own size."""
+    if not kept.exists() or read_picture(kept).size < read_picture(picture).size:
+        shutil.copy(picture, kept)
 
 
 def _name(folder: Path, name: str, assets: dict[str, str], truth: str) -> None:
