@@ -280,19 +280,32 @@ def finish_planes(made: F32, out: U8) -> None:
 @njit(cache=True, nogil=True, fastmath=True)
 def finish_cells(made: F32, out: U8) -> None:
     """As `finish_planes`, of cells [H / n, W / n, 4 n²] of n × n pixels, channel by channel."""
-    most = np.float32(255.0)
+    most, half = np.float32(255.0), np.float32(0.5)
+    zero, one = np.float32(0.0), np.float32(1.0)
     side = out.shape[0] // made.shape[0]
     area = side * side
     for y in range(made.shape[0]):
         for x in range(made.shape[1]):
+            cell = made[y, x]
+            least, largest = one, zero  # of alpha: most cells are all hers, or all backdrop
+            for k in range(3 * area, 4 * area):
+                least, largest = min(least, cell[k]), max(largest, cell[k])
+            if largest * most <= np.float32(0.01):
+                continue
+            whole = least * most >= np.float32(254.99)
             for i in range(side):
                 for j in range(side):
                     k = i * side + j
-                    alpha = min(max(made[y, x, 3 * area + k], np.float32(0.0)), np.float32(1.0))
-                    alpha *= most
-                    red, green = made[y, x, k] * most, made[y, x, area + k] * most
-                    blue = made[y, x, 2 * area + k] * most
                     pixel = out[side * y + i, side * x + j]
+                    if whole:
+                        for channel in range(3):
+                            colour = min(cell[channel * area + k], one)
+                            pixel[channel] = np.uint8(colour * most + half)
+                        pixel[3] = np.uint8(255)
+                        continue
+                    alpha = min(max(cell[3 * area + k], zero), one) * most
+                    red, green = cell[k] * most, cell[area + k] * most
+                    blue = cell[2 * area + k] * most
                     _lay(min(red, alpha), min(green, alpha), min(blue, alpha), alpha, pixel)
 
 

@@ -250,10 +250,15 @@ def test_a_missing_texture_is_named(tmp_path: Path) -> None:
         Head(load_identity(folder), SMALL)
 
 
+def test_all_that_is_shipped_to_draw_fits_20_megabytes() -> None:
+    assert sum(path.stat().st_size for path in IDENTITIES.rglob("*") if path.is_file()) <= 20e6
+
+
 @pytest.mark.parametrize("avatar", HEADS)
 def test_heads_are_small_and_chosen_without_asking(avatar: str) -> None:
     identity = load_identity(avatar)
-    assert sum(path.stat().st_size for path in identity.folder.iterdir()) <= 6e6
+    own = (identity.folder / str(identity.assets[name]) for name in ("rig", "colour", "surface"))
+    assert sum(path.stat().st_size for path in own) <= 6e6
     assert "CC0" in identity.origin
     renderer = open_renderer(AvatarConfig(avatar=avatar, renderer=replace(SMALL, name="auto")))
     assert isinstance(renderer, Head)
