@@ -14,7 +14,7 @@ from engine.avatar import AvatarConfig, RendererConfig, open_renderer
 from engine.motion.blendshapes import ARKIT
 from engine.rendering.head import Head
 from engine.rendering.head.rig import BadRig, spine, turning
-from engine.rendering.identity import list_identities, load_identity
+from engine.rendering.identity import IDENTITIES, list_identities, load_identity
 from engine.rendering.neural.guide import premultiplied
 from engine.signals import Motion
 from tests.rendering.motions import busy, motion
