@@ -41,6 +41,7 @@ from engine.training.renderer.score import figures, masked_ssim, paint, sheet
 from engine.training.renderer.seeing import face, flow
 from engine.training.renderer.shipping import export_network, load_renderer, ship
 from engine.training.renderer.task import RendererTask, RendererTraining
+from kernels.graphs import opening
 
 TINY = LiteConfig(size=64, widths=(8, 12), fine=8)
 COUNT = 12
@@ -371,6 +372,20 @@ def test_what_was_trained_ships_and_draws(run: Path, tmp_path: Path) -> None:
         load_renderer(run)[1]["pairs"], batch=1, scored=1, lite=TINY, adversary=8, loop=loop
     )
     train(RendererTask(config), loop)
+
+
+def test_what_int8_cannot_be_looked_at_ships_without(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("nncf")
+    pack = tmp_path / "aria"
+    shutil.copytree(load_identity("aria").folder, pack)
+    monkeypatch.setattr(opening, "_adds_bytes", lambda: False)
+    ship(run, pack)
+    assert "int8 needs a processor with VNNI" in capsys.readouterr().out
+    said = yaml.safe_load((pack / "identity.yaml").read_text(encoding="utf-8"))
+    assert "neural-lite-int8" not in said["assets"]
+    assert not (pack / "neural-lite.int8.onnx").exists()
 
 
 def test_ready_for_int8_it_is_the_same_function(run: Path) -> None:

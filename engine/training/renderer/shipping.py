@@ -30,7 +30,7 @@ from engine.training.renderer.pairs import REFERENCE, read_picture
 from engine.training.renderer.rounding import ready_for_int8
 from engine.training.renderer.score import masked_ssim
 from kernels.developing import out_of_cells
-from kernels.graphs import open_graph
+from kernels.graphs import BackendUnavailable, open_graph
 from kernels.graphs.exporting import export
 from kernels.graphs.opening import LEAST_LIKENESS
 from kernels.graphs.quantising import quantise
@@ -93,18 +93,26 @@ def ship(run: Path, folder: Path | None = None) -> list[Path]:
         print(f"stored in {BITS} bits it is {_alike(path, whole, feeds):.4f} like itself")
         if isinstance(network, Lite):  # the others are too large to be shipped twice
             _export(ready_for_int8(network, seen), ready, 32)
-            found = quantise(ready, feeds, likeness, small, whole)
-            print(f"int8 is {found:.4f} like it")
-            if found >= LEAST_LIKENESS:
+            if _quantised(ready, feeds, small, whole):
                 assets[f"{name}-int8"] = small.name
-            else:
-                print(f"less than {LEAST_LIKENESS}: not shipped")
-                small.unlink()
     if lessons.pairs is not None:
         _refer(lessons.pairs.folder / REFERENCE, folder / REFERENCE)
         assets["reference"] = REFERENCE
     _name(folder, name, assets, lessons.pairs.about.truth if lessons.pairs else "raster")
     return [folder / file for file in assets.values()]
+
+
+def _quantised(ready: Path, feeds: list[dict[str, F32]], small: Path, whole: Path) -> bool:
+    """Write an int8 version; whether it may be shipped. If not, says why, and nothing is left."""
+    try:
+        found = quantise(ready, feeds, likeness, small, whole)
+    except BackendUnavailable as reason:  # it cannot be looked at here
+        print(reason)
+        found = 0.0
+    print(f"int8 is {found:.4f} like it" + ("" if found >= LEAST_LIKENESS else ": not shipped"))
+    if found < LEAST_LIKENESS:
+        small.unlink(missing_ok=True)
+    return found >= LEAST_LIKENESS
 
 
 def _feeds(network: Network, seen: list[Batch]) -> list[dict[str, F32]]:
