@@ -91,7 +91,7 @@ def cover(picture: F32, triangles: I32, closed: bool, nearest: F32, seen: I32) -
         inverse = np.float32(1.0) / area
         across = ((qb - qa) * (cy - ay) - (qc - qa) * (by - ay)) * inverse
         down = ((qc - qa) * (bx - ax) - (qb - qa) * (cx - ax)) * inverse
-        qa -= ax * across + ay * down  # of the picture's corner
+        x0, y0 = ax, ay  # nearness is told from here: from afar, slivers would lose their digits
         ax, ay, bx, by = _by_height(ax, ay, bx, by)
         bx, by, cx, cy = _by_height(bx, by, cx, cy)
         ax, ay, bx, by = _by_height(ax, ay, bx, by)
@@ -101,7 +101,7 @@ def cover(picture: F32, triangles: I32, closed: bool, nearest: F32, seen: I32) -
             offset = OFFSETS[s]
             s = s + 1 if s < SAMPLES - 1 else 0
             left, right = _span(row, offset, width, ax, ay, bx, by, slopes)
-            q = qa + (np.float32(left) + offset) * across + np.float32(row) * down
+            q = qa + (np.float32(left) + offset - x0) * across + (np.float32(row) - y0) * down
             for x in range(left, right):
                 if q > nearest[row, x]:
                     nearest[row, x], seen[row, x] = q, t

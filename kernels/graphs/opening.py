@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import platform
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -61,13 +62,14 @@ class Graph(Protocol):
         ...
 
 
-class CopyingGraph:
+class CopyingGraph(ABC):
     """Buffers and loans of a graph that copies what goes in and out, or needs not."""
 
     inputs: dict[str, tuple[int, ...]]
 
+    @abstractmethod
     def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
-        raise NotImplementedError
+        """See Graph."""
 
     def buffer(self, port: str) -> Array:
         """See Graph."""
@@ -113,7 +115,7 @@ def _computes_bf16(core: Any) -> bool:
 def _adds_bytes() -> bool:
     """Whether the processor sums products of bytes in 32 bits: one that has to do it in 16
     overflows, and paints something else."""
-    if platform.machine() == "arm64":  # Apple's all do
+    if platform.machine().lower() == "arm64":  # Apple's all do
         return True
     return PROCESSOR.exists() and any(flag in PROCESSOR.read_text() for flag in ADDING_BYTES)
 

@@ -91,14 +91,15 @@ class Rasteriser:
             told[name][:] = value
 
 
-def cut(planes: dict[str, F32], grid: int) -> dict[str, F32]:
-    """Inputs of `networks.Lite`, some or all, as `LiteInCells` takes them; a batch of one."""
+def cut(given: dict[str, F32], grid: int) -> dict[str, F32]:
+    """Inputs of `networks.Lite`, some or all, as `LiteInCells` takes them; a batch of one. grid:
+    pixels a side of the coarse cells."""
     out: dict[str, F32] = {}
-    if "guidance" in planes:
-        told = np.concatenate([planes["guidance"][0], planes["eyes"][0]])
+    if "guidance" in given:
+        told = np.concatenate([given["guidance"][0], given["eyes"][0]])
         out |= {"coarse": in_cells(told, grid)[None], "near": in_cells(told, NEAR)[None]}
         if len(told) == REFERENCE + 1:  # a picture and the eyes
             out["shown"] = in_cells(told[:REFERENCE], NEAR)[None]
-    if "reference" in planes:
-        out["reference"] = in_cells(planes["reference"][0], grid)[None]
-    return {**out, "phase": planes["phase"]} if "phase" in planes else out
+    if "reference" in given:
+        out["reference"] = in_cells(given["reference"][0], grid)[None]
+    return {**out, "phase": given["phase"]} if "phase" in given else out

@@ -87,6 +87,7 @@ def ship(run: Path, folder: Path | None = None) -> list[Path]:
     seen = lessons.held_out(CALIBRATION)
     _export(network, path, BITS)
     feeds, assets = _feeds(network, seen), {name: path.name}
+    small.unlink(missing_ok=True)  # of the network before
     with tempfile.TemporaryDirectory() as aside:
         whole, ready = Path(aside) / "whole.onnx", Path(aside) / "ready.onnx"
         _export(network, whole, 32)
@@ -107,11 +108,12 @@ def _quantised(ready: Path, feeds: list[dict[str, F32]], small: Path, whole: Pat
     try:
         found = quantise(ready, feeds, likeness, small, whole)
     except BackendUnavailable as reason:  # it cannot be looked at here
-        print(reason)
-        found = 0.0
+        print(f"{reason}: not shipped")
+        small.unlink()
+        return False
     print(f"int8 is {found:.4f} like it" + ("" if found >= LEAST_LIKENESS else ": not shipped"))
     if found < LEAST_LIKENESS:
-        small.unlink(missing_ok=True)
+        small.unlink()
     return found >= LEAST_LIKENESS
 
 
